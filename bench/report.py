@@ -16,7 +16,7 @@ import numpy as np
 
 from ecgframe import Compression, crc32
 
-from . import ecg, peers, plots
+from . import ecg, live_frames, peers, plots
 from .measuring import Effort, Peak, Threads, Timing, by_threads, peak_of, time_together
 from .peers import Peer
 
@@ -43,7 +43,8 @@ FLOOR = "(memcpy + CRC-32)"
 X = "\N{MULTIPLICATION SIGN}"
 ROOT = Path(__file__).parents[1]
 LIBRARIES = [
-    *("ecgframe", "numpy", "zlib-ng", "deflate", "orjson", "msgpack", "msgspec", "ormsgpack", "protobuf", "pyarrow"),
+    *("ecgframe", "numpy", "zlib-ng", "deflate", "backports.zstd", "orjson", "msgpack", "msgspec", "ormsgpack"),
+    *("protobuf", "pyarrow"),
 ]
 UNSEEN = {"protobuf", "arrow"}
 """Peers that allocate memory that tracemalloc does not see."""
@@ -75,6 +76,8 @@ class Results:
     into: dict[str, dict[str, Times]]
     compressed: dict[str, dict[str, Times]]
     compressed_bytes: dict[str, dict[str, int]]
+    live: dict[ecg.Size, tuple[live_frames.Both, dict[str, int]]]
+    filters: dict[ecg.Size, tuple[live_frames.Both, dict[str, int]]]
     threads: dict[str, Threads]
 
 
@@ -110,6 +113,9 @@ def measure(effort: Effort) -> Results:
         dtype: _both_ways(_squeezed(), ecg.message(ecg.ONE_SECOND, dtype), effort.for_long_calls())
         for dtype in ("float64", "int16")
     }
+    _tell("live frames, records, filters")
+    live = {size: live_frames.measure(size, effort) for size in live_frames.SIZES}
+    filters = {size: live_frames.measure_filters(size, effort) for size in live_frames.SIZES}
     _tell("encode_into")
     into = _into(effort)
     _tell("two threads")
@@ -126,6 +132,8 @@ def measure(effort: Effort) -> Results:
         into=into,
         compressed={dtype: times for dtype, (times, _) in packed.items()},
         compressed_bytes={dtype: nbytes for dtype, (_, nbytes) in packed.items()},
+        live=live,
+        filters=filters,
         threads=_threads(effort),
     )
 
@@ -285,6 +293,8 @@ def write(results: Results) -> Iterator[str]:
     yield from _small_frames(results)
     yield from _into_a_buffer(results.into)
     yield from _compressed_frames(results)
+    yield from _live_frames(results.live)
+    yield from _filters(results.filters)
     yield from _two_threads(results.threads)
 
 
@@ -457,10 +467,33 @@ ecgframe's compressed list form.
         yield from _both_ways_table(times, results.compressed_bytes[dtype], COMPRESSED[0].name)
 
 
+def _live_frames(live: Mapping[ecg.Size, tuple[live_frames.Both, Mapping[str, int]]]) -> Iterator[str]:
+    yield f"""## Live frame
+
+50 ms of int16 counts. Version 4 sends what never changes once, in a template, so its frame has the samples and little
+else. `{X}` is the ratio to the binary form of version 3. "{live_frames.FILTER}" has no frame: it writes a record of
+the samples, and reads the samples of it. "{live_frames.ALLOWED}" is the sum of two other lines.
+"""
+    for size, (times, nbytes) in live.items():
+        yield f"{size}:\n"
+        yield from _both_ways_table(times, nbytes, live_frames.BINARY.name)
+
+
+def _filters(found: Mapping[ecg.Size, tuple[live_frames.Both, Mapping[str, int]]]) -> Iterator[str]:
+    yield f"""## Filter of records
+
+The same samples without frames: records, and general compressors of differences between the samples, all high bytes
+before all low ones. `{X}` is the ratio to the record with the filter.
+"""
+    for size, (times, nbytes) in found.items():
+        yield f"{size}, {_size(ecg.signal(size, 'int16').nbytes)}:\n"
+        yield from _both_ways_table(times, nbytes, live_frames.filters.DELTA.name)
+
+
 def _both_ways_table(times: Mapping[str, Times], nbytes: Mapping[str, int], base: str) -> Iterator[str]:
     rows = []
     for name in times["encode"]:
-        cells = [name, f"{nbytes[name]:,}"]
+        cells = [name, f"{nbytes[name]:,}" if name in nbytes else ""]
         for verb in ("encode", "decode"):
             timing = times[verb][name]
             cells += [f"{_time(timing.best)} {_ratio(timing.best / times[verb][base].best)}", _time(timing.middle)]

@@ -1,6 +1,7 @@
 /** The cursor by numbers: each rule, and any course of events beside a plain list of what became of each number. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { NdArray } from "../src/index.js";
 import { MessageType } from "../src/protocol.js";
 import type { Gap } from "../src/service/cursor.js";
 import { NumberedCursor } from "../src/service/numbered-cursor.js";
@@ -383,6 +384,63 @@ describe("a timestamp", () => {
       cursor.changed({ epoch: EPOCH + 2, next: 1 }, 9n);
       expect(cursor.isFirst(at(1, EPOCH + 2), 5n, other)).toBe(false);
     }
+  });
+
+  test("may be another one where a server has stamped a message anew that says the same", () => {
+    const fields = { sampling_rate: 500, gain: [200, 201], leads: ["I", "II"], who: "p", units: "mV" };
+    const counts = new NdArray(new Int16Array([1, 0, 3, 4]), [2, 2]);
+    const floats = new NdArray(new Float64Array([1, -0, 3, 4]), [2, 2]);
+    const lists = [
+      [1, 0],
+      [3, 4],
+    ];
+    const time = { timestamp: 1705314645.25, sequence: 7 };
+    const reversed = Object.fromEntries(Object.entries(fields).reverse());
+    const first = { ...fields, ...time, signal: counts };
+    const same = [
+      { ...first },
+      { ...reversed, ...time, signal: floats },
+      { ...reversed, timestamp: 1705314645.250001, signal: lists },
+      new Map(Object.entries(first)),
+    ];
+    const others = [
+      { ...first, timestamp: 1705314645.3 },
+      { ...first, sequence: 8 },
+      { ...first, who: "q" },
+      { ...first, signal: new NdArray(new Int16Array([1, 0, 3, 5]), [2, 2]) },
+      { ...first, gain: [200, 202] },
+    ];
+    for (const [all, isFirst] of [
+      [same, false],
+      [others, true],
+    ] as const)
+      for (const data of all) {
+        const cursor = new NumberedCursor("ecg");
+        cursor.answered({ epoch: EPOCH, next: 1 }, 1n);
+        expect(cursor.isFirst(at(1), 5n, { type: MessageType.ECG_DATA, data: first })).toBe(true);
+        cursor.changed({ epoch: EPOCH + 1, next: 1 }, 9n);
+        expect(cursor.isFirst(at(1, EPOCH + 1), 70_000_000n, { type: MessageType.ECG_DATA, data })).toBe(true);
+        cursor.changed({ epoch: EPOCH + 2, next: 1 }, 9n);
+        expect(cursor.isFirst(at(1, EPOCH + 2), 5_000_005n, { type: MessageType.ECG_DATA, data })).toBe(isFirst);
+      }
+  });
+
+  test("is no longer looked at where a message has no time of its own", () => {
+    const cursor = new NumberedCursor("ecg");
+    const data = { sequence: 1, signal: [1] };
+    cursor.answered({ epoch: EPOCH, next: 1 }, 1n);
+    expect(cursor.isFirst(at(1), 5n, { type: MessageType.ECG_DATA, data })).toBe(true);
+    cursor.changed({ epoch: EPOCH + 1, next: 1 }, 9n);
+    expect(cursor.isFirst(at(1, EPOCH + 1), 6n, { type: MessageType.ECG_DATA, data })).toBe(true);
+  });
+
+  test("is none of a line that is gone back to: what may have come in the other epoch is not counted", () => {
+    const cursor = new NumberedCursor("ecg");
+    cursor.answered({ epoch: EPOCH, next: 2 }, 1n);
+    cursor.answered({ epoch: EPOCH + 1, next: 1 }, 10n);
+    cursor.changed({ epoch: EPOCH, next: 8 }, 12n);
+    expect(cursor.take(at(8), 13n).gaps.map(({ frames }) => frames)).toEqual([null]);
+    expect(cursor.take(at(10), 14n).gaps.map(({ frames }) => frames)).toEqual([1]);
   });
 
   test("is forgotten after 1,024 others", () => {

@@ -6,12 +6,12 @@ noted as well, for a connection to a server that does not know the epoch, or has
 
 from __future__ import annotations
 
-import math
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from ..protocol import Flag, MessageType
 from .cursor import REMEMBERED, Gap, StreamCursor
+from .message_mark import MessageMark, mark_of
 
 if TYPE_CHECKING:
     from ..codec import Message
@@ -25,10 +25,12 @@ EPOCHS: Final = 2
 AT_ONE_TIME: Final = 4
 """Messages with one timestamp that are told apart."""
 
-ROUNDED: Final = 1e-5
-"""Seconds by which the times of one message may differ in its encodings."""
+RESTAMPED_WITHIN: Final = 60_000_000
+"""Microseconds by which the timestamps may differ that two servers have given to one message."""
 
 _PRIORITY: Final = int(Flag.PRIORITY)
+
+_Key = TypeVar("_Key")
 
 
 class _Line:
@@ -76,7 +78,7 @@ class NumberedCursor:
         times: the position by time. This class updates it while messages are numbered.
     """
 
-    __slots__ = ("_change", "_ending", "_had", "_lines", "_refused", "_refused_before", "_stream", "_times")
+    __slots__ = ("_change", "_ending", "_had", "_lines", "_refused", "_refused_before", "_said", "_stream", "_times")
 
     def __init__(self, stream: str, times: StreamCursor) -> None:
         self._stream = stream
@@ -87,8 +89,10 @@ class NumberedCursor:
         """The gap at the last change of the epoch, reported before the next message in order; None without one."""
         self._ending: list[tuple[_Line, int]] = []
         """Epochs whose end is known, and when they ended; reported in the same way."""
-        self._had: OrderedDict[int, list[tuple[_Line | None, _Mark]]] = OrderedDict()
-        """By their timestamps, the lines in which the latest messages came that the viewer has."""
+        self._had: OrderedDict[int, list[_Had]] = OrderedDict()
+        """The latest messages that the viewer has, by their timestamps."""
+        self._said: OrderedDict[tuple[int, int], list[_Had]] = OrderedDict()
+        """The same, by what they say."""
         self._refused: OrderedDict[tuple[int, int], None] = OrderedDict()
         """Epoch and number of messages that were refused over this connection."""
         self._refused_before: frozenset[tuple[int, int]] = frozenset()
@@ -187,6 +191,9 @@ class NumberedCursor:
                 self._ending.append((line, timestamp))
             else:
                 self._change = Gap(self._stream, since if self._change is None else self._change.start, timestamp, None)
+                if known is not None and next > known.after:
+                    # Those between may have come in the other epoch: they are in the gap without a count.
+                    known.go_on_from(next - 1)
         others = [line for line in self._lines if line is not known]
         self._lines = [*others, known or _Line(epoch, next - 1)][-EPOCHS:]
 
@@ -199,8 +206,7 @@ class NumberedCursor:
 
         Returns:
             The gaps before the message, then the message. Without the message, if it is a duplicate: its number was
-            received before, or the message came before, in another epoch and with the same timestamp, and nothing in it
-            says that it is another one.
+            received before, or the message came before in another epoch.
         """
         number, timestamp = _place_of(message)
         line = self._line_of(epoch)
@@ -214,16 +220,21 @@ class NumberedCursor:
     def _was_had(self, message: Message, line: _Line | None, timestamp: int) -> bool:
         """Return whether the viewer has a message from another epoch, and note it if not.
 
-        Servers that are cut off from each other may give two messages one timestamp: these differ in what they say.
+        Servers that are cut off from each other may give one message two timestamps, and two messages the same one. So
+        a message was had if another one says the same, and has the same timestamp, or one near it and a time of its
+        own.
         """
-        mark = _mark_of(message)
-        had = self._had.setdefault(timestamp, [])
-        if any(there is not line and not mark.differs(other) for there, other in had):
-            return True
-        if len(had) < AT_ONE_TIME:
-            had.append((line, mark))
-        if len(self._had) > REMEMBERED:
-            self._had.popitem(last=False)
+        mark = mark_of(message)
+        keys = mark.keys
+        same = [*self._had.get(timestamp, ()), *(had for key in keys for had in self._said.get(key, ()))]
+        for had in same:
+            is_near = abs(had.timestamp - timestamp) <= RESTAMPED_WITHIN
+            if had.line is not line and is_near and not mark.differs(had.mark):
+                return True
+        had = _Had(line, mark, timestamp)
+        _remember(self._had, timestamp, had)
+        if keys:
+            _remember(self._said, keys[0], had)
         return False
 
     def _reach_again(self, message: Message, line: _Line, number: int) -> list[Gap]:
@@ -311,33 +322,26 @@ class NumberedCursor:
         return Gap(self._stream, timestamp if until is None else until, timestamp, lost)
 
 
-class _Mark(NamedTuple):
-    """What tells a message from another one with the same timestamp.
+class _Had(NamedTuple):
+    """A message that the viewer has.
 
     Attributes:
-        type: of the message.
-        time: of its first sample or of what it reports, in seconds; None if it has none.
-        sequence: its publisher's count; None if it has none.
+        line: in which it came; None if its epoch was not known any more.
+        mark: what it says.
+        timestamp: in microseconds since 1970.
     """
 
-    type: MessageType
-    time: float | None
-    sequence: int | None
-
-    def differs(self, other: _Mark) -> bool:
-        """Return whether two marks are certainly of two messages. Times in records are rounded to the microsecond."""
-        if self.type is not other.type:
-            return True
-        if self.sequence is not None and other.sequence is not None and self.sequence != other.sequence:
-            return True
-        return self.time is not None and other.time is not None and abs(self.time - other.time) > ROUNDED
+    line: _Line | None
+    mark: MessageMark
+    timestamp: int
 
 
-def _mark_of(message: Message) -> _Mark:
-    data = message.data if isinstance(message.data, dict) else {}
-    time, sequence = data.get("timestamp"), data.get("sequence")
-    seconds = float(time) if isinstance(time, (int, float)) and math.isfinite(time) else None
-    return _Mark(message.type, seconds, sequence if isinstance(sequence, int) else None)
+def _remember(kept: OrderedDict[_Key, list[_Had]], key: _Key, had: _Had) -> None:
+    same = kept.setdefault(key, [])
+    if len(same) < AT_ONE_TIME:
+        same.append(had)
+    if len(kept) > REMEMBERED:
+        kept.popitem(last=False)
 
 
 def _place_of(message: Message) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 from collections import Counter
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -408,3 +409,62 @@ def test_the_remembered_timestamps_are_bounded():
     cursor.changed(EPOCH + 1, 1, NOW + 10**6)
     assert numbers_of(cursor.take(at(1, timestamp=NOW + 1), EPOCH + 1)) == [None, 1], "forgotten"
     assert cursor.take(at(2, timestamp=NOW + 3), EPOCH + 1) == []
+
+
+FIELDS = {"sampling_rate": 500, "gain": [200, 201], "leads": ["I", "II"], "who": "p"}
+FIRST = {**FIELDS, "timestamp": 1705314645.25, "sequence": 7, "signal": np.array([[1, 0], [3, 4]], "int16")}
+REVERSED = dict(reversed(FIELDS.items()))
+SAME = {
+    "the same": FIRST,
+    "floats in a record": {**FIRST, "signal": np.array([[1, -0.0], [3, 4]])},
+    "other order, time rounded, lists": {**REVERSED, "timestamp": 1705314645.250001, "signal": [[1, 0], [3, 4]]},
+}
+OTHERS = {
+    "time": {**FIRST, "timestamp": 1705314645.3},
+    "count": {**FIRST, "sequence": 8},
+    "publisher": {**FIRST, "who": "q"},
+    "samples": {**FIRST, "signal": np.array([[1, 0], [3, 5]], "int16")},
+    "gain": {**FIRST, "gain": [200, 202]},
+    "no map": None,
+}
+
+
+def stamped(number, data, seconds, type=MessageType.ECG_DATA):
+    return Message(type, data, 4, Flag(0), NOW + round(seconds * 1e6), stream_id=7, sequence=number)
+
+
+@pytest.mark.parametrize("data", SAME.values(), ids=SAME)
+def test_a_message_that_another_server_has_stamped_anew_is_a_duplicate(data):
+    cursor = cursor_at(0)
+    assert numbers_of(cursor.take(stamped(1, FIRST, 0), EPOCH)) == [1]
+    cursor.changed(EPOCH + 1, 1, NOW + 50)
+    assert numbers_of(cursor.take(stamped(1, data, 59), EPOCH + 1)) == [None], "the gap between the epochs alone"
+    assert numbers_of(cursor.take(stamped(2, data, 61), EPOCH + 1)) == [2], "it is said again much later"
+    assert numbers_of(cursor.take(stamped(3, data, 1), EPOCH + 1)) == [], "in the one before"
+
+
+@pytest.mark.parametrize("data", OTHERS.values(), ids=OTHERS)
+def test_a_message_that_says_something_else_is_another_one(data):
+    for seconds in (0, 1):
+        cursor = cursor_at(0)
+        assert numbers_of(cursor.take(stamped(1, FIRST, 0), EPOCH)) == [1]
+        cursor.changed(EPOCH + 1, 1, NOW + 50)
+        assert numbers_of(cursor.take(stamped(1, data, seconds), EPOCH + 1)) == [None, 1]
+
+
+def test_only_a_time_of_its_own_tells_a_message_that_was_stamped_anew():
+    cursor = cursor_at(0)
+    data = {"sequence": 1, "signal": [0, 0], "sampling_rate": 500}
+    assert numbers_of(cursor.take(stamped(1, data, 0), EPOCH)) == [1]
+    cursor.changed(EPOCH + 1, 1, NOW + 50)
+    assert numbers_of(cursor.take(stamped(1, data, 1), EPOCH + 1)) == [None, 1]
+
+
+def test_a_line_that_is_gone_back_to_counts_nothing_that_may_have_come_in_the_other():
+    cursor = cursor_at(0)
+    cursor.take(at(1), EPOCH)
+    cursor.answered(EPOCH + 1, 1, None, NOW + 10)
+    cursor.take(at(1, timestamp=NOW + 11), EPOCH + 1)
+    cursor.changed(EPOCH, 8, NOW + 12)
+    assert numbers_of(cursor.take(at(8), EPOCH)) == [None, 8]
+    assert numbers_of(cursor.take(at(10), EPOCH)) == [1, 10]

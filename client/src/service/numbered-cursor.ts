@@ -7,11 +7,10 @@
  */
 
 import type { Message } from "../codec/protocol-handler.js";
-import { isMap } from "../codec/record-reader.js";
-import type { MessageType } from "../protocol.js";
 import type { Resumption, StreamNumbers } from "../session/client-session.js";
 import type { StreamPosition, StreamPositions } from "../session/stream-book.js";
 import type { Gap, Taken } from "./cursor.js";
+import { differ, keysOf, type MessageMark, markOf } from "./message-mark.js";
 
 /** How many numbers of messages that overtook are remembered, and how many of messages that were refused. */
 const REMEMBERED = 1024;
@@ -20,28 +19,14 @@ const EPOCHS = 2;
 
 /** How many messages with one timestamp are told apart. */
 const AT_ONE_TIME = 4;
-/** Seconds by which the times of one message may differ in its encodings. */
-const ROUNDED = 1e-5;
+/** Microseconds by which the timestamps may differ that two servers have given to one message. */
+const RESTAMPED_WITHIN = 60_000_000;
 
-/** What tells a message from another one with the same timestamp; NaN where it has no time or count. */
-interface Mark {
-  readonly type: MessageType;
-  readonly time: number;
-  readonly count: number;
-}
-
-function markOf({ type, data }: Pick<Message, "type" | "data">): Mark {
-  return { type, time: numberIn(data, "timestamp"), count: numberIn(data, "sequence") };
-}
-
-/** Tells two marks that are certainly of two messages. */
-function differ(one: Mark, other: Mark): boolean {
-  return one.type !== other.type || Math.abs(one.count - other.count) > 0 || Math.abs(one.time - other.time) > ROUNDED;
-}
-
-function numberIn(data: unknown, name: string): number {
-  const value = isMap(data) ? (data as Record<string, unknown>)[name] : undefined;
-  return typeof value === "number" || typeof value === "bigint" ? Number(value) : NaN;
+/** A message that the viewer has; its line is null if its epoch was not known any more. */
+interface Had {
+  readonly line: Numbering | null;
+  readonly mark: MessageMark;
+  readonly timestamp: bigint;
 }
 
 /** The numbers of one epoch. */
@@ -121,8 +106,9 @@ export class NumberedCursor implements StreamPositions {
   /** Numbers of the current epoch that were refused over this connection, and over earlier ones. */
   #refused = new Set<number>();
   #refusedBefore = new Set<number>();
-  /** By their timestamps, the latest messages that the viewer has, and the lines in which they came. */
-  readonly #had = new Map<bigint, { readonly line: Numbering | null; readonly mark: Mark }[]>();
+  /** The latest messages that the viewer has: by their timestamps, and by what they say. */
+  readonly #had = new Map<bigint, Had[]>();
+  readonly #said = new Map<number, Had[]>();
 
   constructor(stream: string) {
     this.#stream = stream;
@@ -139,18 +125,22 @@ export class NumberedCursor implements StreamPositions {
   }
 
   /**
-   * Notes the timestamp of a message that arrived. Returns whether the viewer lacks it: a message that it has from another
-   * epoch comes again with the same timestamp, when another server numbers it. Servers that are cut off from each other may
-   * give two messages one timestamp: these differ in what they say.
+   * Notes what a message says that arrived. Returns whether the viewer lacks it: a message that it has from another epoch
+   * comes again when another server numbers it. Servers that are cut off from each other may give one message two
+   * timestamps, and two messages the same one. So a message was received if another one says the same, and has the same
+   * timestamp, or one near it and a time of its own.
    */
   isFirst({ epoch }: StreamPosition, timestamp: bigint, message: Pick<Message, "type" | "data">): boolean {
     const line = this.#lineOf(epoch) ?? null;
     const mark = markOf(message);
-    const had = this.#had.get(timestamp) ?? [];
-    if (had.some((other) => other.line !== line && !differ(other.mark, mark))) return false;
-    if (had.length < AT_ONE_TIME) had.push({ line, mark });
-    this.#had.set(timestamp, had);
-    if (this.#had.size > REMEMBERED) this.#had.delete(this.#had.keys().next().value as bigint);
+    const keys = keysOf(mark);
+    for (const had of [this.#had.get(timestamp) ?? [], ...keys.map((key) => this.#said.get(key) ?? [])].flat()) {
+      const isNear = Math.abs(Number(had.timestamp - timestamp)) <= RESTAMPED_WITHIN;
+      if (had.line !== line && isNear && !differ(had.mark, mark)) return false;
+    }
+    const had = { line, mark, timestamp };
+    remember(this.#had, timestamp, had);
+    if (keys.length) remember(this.#said, keys[0], had);
     return true;
   }
 
@@ -195,9 +185,13 @@ export class NumberedCursor implements StreamPositions {
   changed({ epoch, next, ended = null }: Answer, time: bigint): void {
     const line = this.#lines.at(-1);
     if (line?.epoch === epoch) return;
-    if (line && ended !== null && this.#ending.length < EPOCHS) this.#ending.push({ line, next: ended, time });
-    else if (line) this.#change = { ...this.#gap(line, time, null), from: this.#change?.from ?? line.time };
     const known = this.#lineOf(epoch);
+    if (line && ended !== null && this.#ending.length < EPOCHS) this.#ending.push({ line, next: ended, time });
+    else if (line) {
+      this.#change = { ...this.#gap(line, time, null), from: this.#change?.from ?? line.time };
+      // Those between may have come in the other epoch: they are in the gap without a count.
+      if (known && next > known.after) known.pass(next - 1);
+    }
     if (!known) {
       this.#begin(epoch, next, time);
       return;
@@ -290,4 +284,11 @@ export class NumberedCursor implements StreamPositions {
     for (const refused of [this.#refused, this.#refusedBefore])
       for (const number of refused) if (line.has(number)) refused.delete(number);
   }
+}
+
+function remember<Key>(kept: Map<Key, Had[]>, key: Key, had: Had): void {
+  const same = kept.get(key) ?? [];
+  if (same.length < AT_ONE_TIME) same.push(had);
+  kept.set(key, same);
+  if (kept.size > REMEMBERED) kept.delete(kept.keys().next().value as Key);
 }

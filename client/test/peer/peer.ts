@@ -17,9 +17,9 @@ export class Peer {
   #log = "";
   #failure: Error | null = null;
 
-  constructor() {
-    const script = fileURLToPath(new URL("peer.py", import.meta.url));
-    this.#process = spawn(PYTHON, ["-W", "error", script], { stdio: "pipe" });
+  constructor(name = "peer.py", ...words: readonly string[]) {
+    const script = fileURLToPath(new URL(name, import.meta.url));
+    this.#process = spawn(PYTHON, ["-W", "error", script, ...words], { stdio: "pipe" });
     createInterface({ input: this.#process.stdout }).on("line", (line) => this.#answered(line));
     this.#process.stderr.on("data", (text) => {
       this.#log += text;
