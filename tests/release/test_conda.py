@@ -57,5 +57,5 @@ def test_the_oldest_python_the_command_and_the_licences_are_those_of_the_package
 
 
 def test_another_file_is_refused(tmp_path):
-    with pytest.raises(conda.Failed, match="numpy-2[.]tar[.]gz is not a source archive of ecgframe"):
+    with pytest.raises(conda.Failed, match=r"numpy-2\.tar\.gz is not a source archive of ecgframe"):
         conda.recipe(tmp_path / "numpy-2.tar.gz")
