@@ -212,16 +212,16 @@ class NumberedCursor:
         line = self._line_of(epoch)
         if line is not None and line.has(number):
             return []
-        if self._was_had(message, line, timestamp):
+        if self._was_received(message, line, timestamp):
             return [] if line is None else [*self._reach_again(message, line, number)]
         # Without a line, it was on its way when the epoch after the next began.
         return [message] if line is None else self._place(message, line, number, timestamp)
 
-    def _was_had(self, message: Message, line: _Line | None, timestamp: int) -> bool:
+    def _was_received(self, message: Message, line: _Line | None, timestamp: int) -> bool:
         """Return whether the viewer has a message from another epoch, and note it if not.
 
         Servers that are cut off from each other may give one message two timestamps, and two messages the same one. So
-        a message was had if another one says the same, and has the same timestamp, or one near it and a time of its
+        a message was received if another one says the same, and has the same timestamp, or one near it and a time of its
         own.
         """
         mark = mark_of(message)

@@ -8,12 +8,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import urlsplit
 
-from ..background.loop_thread import LoopThread
+from .either_way import EitherWay
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
-    from typing import Self
 
 T = TypeVar("T")
 
@@ -21,7 +19,7 @@ LARGEST_PIECE: Final = 16 * 1024
 """Most bytes that are passed on at once. Each piece has a random size."""
 
 
-class CuttingProxy:
+class CuttingProxy(EitherWay):
     """Passes bytes on in both directions, for each connection separately, with TLS as without.
 
     It is a context manager: with ``async with``, it runs in the event loop of the test and is used there; with
@@ -45,6 +43,8 @@ class CuttingProxy:
         refuses: whether new connections are closed at once.
     """
 
+    _thread_name = "proxy"
+
     def __init__(self, target: int | str, seed: int | None = None) -> None:
         address = urlsplit(target if isinstance(target, str) else f"ws://127.0.0.1:{target}/ws")
         if address.port is None or address.hostname not in {"127.0.0.1", "localhost"}:
@@ -62,7 +62,6 @@ class CuttingProxy:
         self._open.set()
         self._connections: dict[asyncio.Task[None], list[asyncio.StreamWriter]] = {}
         self._server: asyncio.Server | None = None
-        self._thread: LoopThread | None = None
 
     def __repr__(self) -> str:
         return f"<CuttingProxy {self.port} to {self.targets}, seed {self.seed}>"
@@ -89,29 +88,6 @@ class CuttingProxy:
         return self._call(self._cut)
 
     # --- running ---
-
-    async def __aenter__(self) -> Self:
-        await self._start()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self._stop()
-
-    def __enter__(self) -> Self:
-        self._thread = LoopThread("proxy")
-        self._thread.run(self._start)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        assert self._thread is not None
-        try:
-            self._thread.run(self._stop)
-        finally:
-            self._thread.stop()
 
     def _call(self, function: Callable[[], T]) -> T:
         return function() if self._thread is None else self._thread.call(function)

@@ -6,21 +6,19 @@ import asyncio
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..background.loop_thread import LoopThread
 from ..server import WebSocketBinaryHandler
+from .either_way import EitherWay
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Coroutine
-    from types import TracebackType
-    from typing import Self
 
     from ..protocol import Flag, MessageType
 
 T = TypeVar("T")
 
 
-class LiveServer:
+class LiveServer(EitherWay):
     """Serves a handler on a free port of 127.0.0.1, with the ``websockets`` library.
 
     It is a context manager: with ``async with``, it runs in the event loop of the test; with ``with``, in a thread of
@@ -41,6 +39,8 @@ class LiveServer:
         port: the port on 127.0.0.1.
     """
 
+    _thread_name = "server"
+
     def __init__(
         self, handler: WebSocketBinaryHandler | None = None, *, ssl: ssl.SSLContext | None = None, **options: Any
     ) -> None:
@@ -49,7 +49,6 @@ class LiveServer:
         self._is_tls = ssl is not None
         self._options: dict[str, Any] = {"ssl": ssl, **options}
         self._stack = AsyncExitStack()
-        self._thread: LoopThread | None = None
 
     @property
     def url(self) -> str:
@@ -77,33 +76,6 @@ class LiveServer:
         if self._thread is None:
             raise RuntimeError("the server has no thread of its own: await the function in the event loop of the test")
         return self._thread.run(function, *arguments, **options)
-
-    async def __aenter__(self) -> Self:
-        await self._start()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self._stop()
-
-    def __enter__(self) -> Self:
-        self._thread = LoopThread("server")
-        try:
-            self._thread.run(self._start)
-        except BaseException:
-            self._thread.stop()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        assert self._thread is not None
-        try:
-            self._thread.run(self._stop)
-        finally:
-            self._thread.stop()
 
     async def _start(self) -> None:
         from ..server.adapters.websockets import serve  # noqa: PLC0415 - tells what to install
