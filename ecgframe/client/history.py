@@ -35,8 +35,8 @@ class History(MessageQueue):
     """The messages of a stream in a range of time, as far as the server keeps them. ``Client.history`` creates it.
 
     They come in order, except that alerts come first. If the connection is lost, the client asks for the rest over the
-    next one. While the application has not taken what waits, the server is asked for nothing: the rest is requested once
-    half of it is taken. So a history that is not iterated holds up nothing else.
+    next one. While the application has not taken what waits, the server is asked for nothing: the rest is requested
+    once half of it is taken. So a history that is not iterated holds up nothing else.
 
     Attributes:
         stream: its name.
