@@ -8,8 +8,8 @@ import { build } from "esbuild";
 
 const SOURCE = new URL("./", import.meta.url);
 const BUILT = new URL("../../ecgframe/server/monitor/", import.meta.url);
-/** Bytes of all files together, at most, as the page is in every wheel. */
-const MOST = 340_000;
+/** Bytes of all files together, at most, as the page is in every wheel. Histories took 6,000 of them. */
+const MOST = 345_000;
 const NOTE = "Built from client/monitor by `npm run build:monitor`; not to be edited.";
 
 const bundled = await build({

@@ -331,15 +331,16 @@ class Client:
         ...     fill_in(message)
 
         They come in the class BULK: while live data waits, they have one part of eight of the bytes, so a subscription
-        of the stream goes on as if nothing was. The stream need not be subscribed to. Like a subscription, a history
-        that is not iterated stops all others.
+        of the stream goes on as if nothing was. The stream need not be subscribed to. While ``capacity`` messages wait
+        for the application, the server is asked for nothing more of it, and nothing else is held up; what the server
+        then no longer keeps is counted in ``lost``.
 
         Args:
             stream: its name.
             start: the time from which messages are wanted: a timestamp in microseconds since 1970, as in
                 ``Message.timestamp`` and ``Gap.start``, or a datetime by the server's clock, in UTC if it is naive.
             stop: the time of the last message that is wanted; None for those until now. Both are included.
-            capacity: number of messages that may wait before the client stops reading.
+            capacity: number of messages that may wait before the rest is requested later.
 
         The iterator ends after the last message, or when its ``async with`` block is left. It raises:
             PermissionDenied: 0x203, this client may not watch the stream, or the stream is sealed.
@@ -584,6 +585,7 @@ class Client:
             "attestations": dict(counters.attestations),
             "unclaimed": self._subscriptions.unclaimed,
             "publishers": {publisher.stream: publisher.stats() for publisher in self._publishers.values()},
+            "histories": self._subscriptions.histories.stats(),
             "subscriptions": {subscription.stream: subscription.stats() for subscription in self._subscriptions},
         }
 

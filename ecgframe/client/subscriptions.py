@@ -114,7 +114,7 @@ class Subscriptions:
 
     def history(self, stream: str, start: int, stop: int | None, capacity: int) -> History:
         """Create a history, and ask for it if there is a connection."""
-        return self.histories.begin(stream, start, stop, capacity, self._connection)
+        return self.histories.begin(stream, start, stop, capacity)
 
     def find(self, stream: str) -> Subscription | None:
         """Return the subscription of a stream; None if there is none."""
@@ -128,7 +128,7 @@ class Subscriptions:
                 self._leave_stream(queue.stream)
                 queue.end(status="unsubscribed")
         elif isinstance(queue, History):
-            self.histories.leave(queue, self._connection)
+            self.histories.leave(queue)
         elif self._others and self._others() is queue:
             self._others = None
             queue.end()
@@ -145,7 +145,9 @@ class Subscriptions:
 
     def pressure_changed(self, queue: MessageQueue) -> None:
         """Note that the pressure of a queue has changed."""
-        if queue.pressure:
+        if isinstance(queue, History):
+            self.histories.pressure_changed(queue)
+        elif queue.pressure:
             self._pressures[queue.number] = queue.pressure
             self._note_pressure()
         else:
@@ -165,6 +167,7 @@ class Subscriptions:
         """Note that the connection is lost."""
         if self._connection:
             self._connection = None
+            self.histories.disconnected()
             for subscription in self:
                 subscription.connection_lost()
 
@@ -224,7 +227,7 @@ class Subscriptions:
         """Process a SUBSCRIPTION_ACK."""
         stream = answer.stream
         if answer.history is not None:
-            self.histories.answered(answer, connection)
+            self.histories.answered(answer)
         elif answer.status == "unsubscribed":
             for confirmed in connection.leaving.pop(stream, ()):
                 if not confirmed.done():

@@ -20,6 +20,10 @@ local STREAM_TYPES = @STREAM_TYPES@ -- those whose messages may be of a stream
 local ALGORITHMS = @ALGORITHMS@
 local FORM_ALGORITHM = @FORM_ALGORITHM@
 local ZSTD_MAGIC = 0x28b52ffd
+-- Bytes that a copy in an LZ4 block has at least, and of the largest payload that is inflated from one here.
+local LZ4_LEAST_COPY = 4
+local LZ4_MOST = 1024 * 1024
+local unpack = table.unpack or unpack -- Lua 5.1 and 5.2 name it differently
 local FORM_RECORD = @FORM_RECORD@
 local FORM_BULK = @FORM_BULK@
 local RECORD_HEADER = @RECORD_HEADER@ -- bytes
@@ -444,25 +448,97 @@ local function add_fragment(item, payload, kind, name, info)
   end
 end
 
--- What zstd and LZ4 made is named, with the size that an LZ4 block names, but not inflated.
+-- Gives the bytes of an LZ4 block: literals and copies of what came before, by turns. Nil if it is damaged, or makes another size.
+local function inflated_lz4(block, size)
+  local made, total, place, has_end = {}, 0, 1, false
+  local function length_from(length)
+    while length and length >= 15 do
+      local more = block:byte(place)
+      place, length = place + 1, more and length + more
+      if more ~= 255 then break end
+    end
+    return length
+  end
+  while place <= #block do
+    local token = block:byte(place)
+    place = place + 1
+    local literals = length_from(rshift(token, 4))
+    if not literals or place + literals - 1 > #block or total + literals > size then return nil end
+    for index = place, place + literals - 1 do
+      total = total + 1
+      made[total] = block:byte(index)
+    end
+    place = place + literals
+    if place > #block then -- the last sequence has no copy
+      has_end = true
+      break
+    end
+    if place == #block then return nil end
+    local back = block:byte(place) + 256 * block:byte(place + 1)
+    place = place + 2
+    local copied = length_from(band(token, 15))
+    if not copied or back == 0 or back > total or total + copied + LZ4_LEAST_COPY > size then return nil end
+    for _ = 1, copied + LZ4_LEAST_COPY do
+      total = total + 1
+      made[total] = made[total - back]
+    end
+  end
+  if not has_end or total ~= size then return nil end
+  local pieces = {}
+  for first = 1, total, 4096 do
+    pieces[#pieces + 1] = string.char(unpack(made, first, math.min(first + 4095, total)))
+  end
+  return table.concat(pieces)
+end
+
+-- Adds the algorithm, zstd or LZ4, with the size that an LZ4 block names. Gives the inflated payload; nil if there is none:
+-- Wireshark inflates zstd from 4.4 on, if it was built with it, and no LZ4, which is inflated here up to a size.
 local function add_compressed(item, payload, length, name)
   item:append_text(", compressed with " .. name)
-  item:add(fields.compressed_by, payload, name):append_text(" (not inflated here)")
-  local words
+  local named = item:add(fields.compressed_by, payload, name)
+  local words, plain
   if name == "ZSTD" then
-    if length < 6 or payload(0, 4):uint() ~= ZSTD_MAGIC then words = "The payload is not a zstd frame" end
+    if length < 6 or payload(0, 4):uint() ~= ZSTD_MAGIC then
+      words = "The payload is not a zstd frame"
+    else
+      local well, result = pcall(function() return payload:uncompress_zstd("Inflated payload") end)
+      plain = well and result or nil
+    end
   elseif length < 5 then
     words = "The payload is too short for an LZ4 block and its size"
   else
     local size = payload(0, 4):uint()
-    item:add(fields.inflated, payload(0, 4), size)
+    if size > LZ4_MOST then item:add(fields.inflated, payload(0, 4), size) end
     if size > ecgframe.prefs.max_payload then
       refuse(item, payload, "inflate", 0x102, 10, "The payload inflates beyond the limit")
     elseif size == 0 or size > 255 * (length - 4) then
       words = "The LZ4 block cannot hold what it names"
+    elseif size <= LZ4_MOST then
+      local made = inflated_lz4(payload:raw(4), size)
+      if made then
+        plain = ByteArray.new(made, true):tvb("Inflated payload")()
+      else
+        words = "The LZ4 block is damaged, or does not make what it names"
+      end
     end
   end
+  if not plain then named:append_text(" (not inflated here)") end
   if words then refuse(item, payload, "inflate", 0x103, 9, words) end
+  return plain
+end
+
+-- Adds what is in an inflated payload.
+local function add_inflated(item, payload, plain, is_signed, is_record, info)
+  item:add(fields.inflated, plain, plain:len()):set_generated()
+  local whole = plain
+  if is_signed then plain = add_signature(item, plain) end
+  if whole:len() > ecgframe.prefs.max_payload then
+    refuse(item, payload, "inflate", 0x102, 10, "The payload inflates beyond the limit")
+  elseif plain and is_record then
+    add_record(item, plain:tvb())
+  elseif plain and plain:len() > 0 then
+    add_payload(item, plain:tvb(), info)
+  end
 end
 
 local function dissect_frame(tvb, tree, number, info)
@@ -562,26 +638,21 @@ local function dissect_frame(tvb, tree, number, info)
       add_seal(item, payload)
       info.name = info.name .. " (sealed)"
     end
-  elseif info.has(bits, "COMPRESSED") and band(form, FORM_ALGORITHM) ~= 0 then
-    add_compressed(item, payload or at("flags"), length, ALGORITHMS[band(form, FORM_ALGORITHM)])
   elseif info.has(bits, "COMPRESSED") then
-    local plain = payload and inflated(payload)
+    local algorithm = band(form, FORM_ALGORITHM)
+    local plain
+    if algorithm ~= 0 then
+      plain = add_compressed(item, payload or at("flags"), length, ALGORITHMS[algorithm])
+    else
+      plain = payload and inflated(payload)
+    end
     local signed = plain and sequence and info.has(bits, "SIGNED")
     if signed and plain:len() < TRAILER_SIZE then
       refuse(item, payload, "signed", 0x200, 11, words_of_trailer(plain:len()))
-    elseif not plain then
+    elseif plain then
+      add_inflated(item, payload, plain, signed, band(form, FORM_RECORD) ~= 0, info)
+    elseif algorithm == 0 then
       refuse(item, payload or at("flags"), "inflate", 0x103, 9, "The payload is not one whole zlib stream")
-    else
-      item:add(fields.inflated, plain, plain:len()):set_generated()
-      local whole = plain
-      if signed then plain = add_signature(item, plain) end
-      if whole:len() > ecgframe.prefs.max_payload then
-        refuse(item, payload, "inflate", 0x102, 10, "The payload inflates beyond the limit")
-      elseif plain and band(form, FORM_RECORD) ~= 0 then
-        add_record(item, plain:tvb())
-      elseif plain and plain:len() > 0 then
-        add_payload(item, plain:tvb(), info)
-      end
     end
   elseif sequence and info.has(bits, "SIGNED") and length < TRAILER_SIZE then
     refuse(item, at("length"), "signed", 0x200, 11, words_of_trailer(length))

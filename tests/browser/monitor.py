@@ -36,7 +36,13 @@ PHONE = (390, 844)
 SCREENSHOTS = Path(os.environ.get("ECGFRAME_SCREENSHOTS", Path.cwd() / "build" / "screenshots"))
 """The folder for screenshots."""
 
-LOST_SIGHT = ("ERR_CONNECTION_REFUSED", "ERR_CONNECTION_RESET", "ERR_EMPTY_RESPONSE", "disconnected")
+LOST_SIGHT = (
+    "ERR_CONNECTION_REFUSED",
+    "ERR_CONNECTION_RESET",
+    "ERR_EMPTY_RESPONSE",
+    "ERR_SOCKET_NOT_CONNECTED",
+    "disconnected",
+)
 """Parts of the messages that a browser logs when a server is gone."""
 
 OWN_DOING = "willReadFrequently"
@@ -157,10 +163,15 @@ def saved(record: Record, directory: Path) -> Path:
 
 
 class Played:
-    """A recording that a server plays in a loop, as the page should have it."""
+    """A recording that a server plays in a loop, as the page should have it.
 
-    def __init__(self, record: Record) -> None:
-        samples = seamless(record)
+    Args:
+        record: the recording.
+        is_whole: whether all of it is played, not only what can be joined without a seam.
+    """
+
+    def __init__(self, record: Record, *, is_whole: bool = False) -> None:
+        samples = slice(None) if is_whole else seamless(record)
         assert samples is not None
         self._loop = record.physical()[:, samples.start : samples.stop].astype(np.float32)
 

@@ -10,7 +10,7 @@ from typing import Any
 from browser.loop_thread import LoopThread
 from ecgframe import MessageType
 from ecgframe.records import shipped_ecg
-from ecgframe.server import WebSocketBinaryHandler
+from ecgframe.server import Limits, WebSocketBinaryHandler
 from ecgframe.server.adapters.websockets import serve
 from ecgframe.server.origins import Origins
 from ecgframe.server.pages import Pages
@@ -49,19 +49,21 @@ class OwnServer(LoopThread):
         source: the source of the stream.
     """
 
-    def __init__(self, ahead: float | None, versions: tuple[int, ...]) -> None:
+    def __init__(self, ahead: float | None, versions: tuple[int, ...], ring_seconds: float) -> None:
         super().__init__()
+        self._limits = Limits(ring_seconds=ring_seconds)
         self.source = Source(ahead)
         self._versions = versions
 
     async def _run(self) -> None:
         settings = Settings(versions=self._versions)
-        async with WebSocketBinaryHandler(settings=settings) as handler:
+        async with WebSocketBinaryHandler(settings=settings, limits=self._limits) as handler:
 
             async def publish(stream: str, type: MessageType, data: Mapping[str, Any]) -> None:
                 if (changed := self.source.changed(data)) is not None:
                     await handler.publish(stream, type, changed)
 
+            self.handler = handler
             pages = Pages(handler, STREAMS, Origins((), host="127.0.0.1"))
             async with serve(handler, "127.0.0.1", 0, process_request=pages) as server:
                 self.port = server.sockets[0].getsockname()[1]
@@ -72,7 +74,7 @@ class OwnServer(LoopThread):
 
 
 def own_server(
-    *, ahead: float | None = 0.0, versions: tuple[int, ...] = (1, 2, 3)
+    *, ahead: float | None = 0.0, versions: tuple[int, ...] = (1, 2, 3), ring_seconds: float = 30.0
 ) -> AbstractContextManager[OwnServer]:
     """Run a server until the block is left."""
-    return OwnServer(ahead, versions).running()
+    return OwnServer(ahead, versions, ring_seconds).running()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from datetime import UTC, datetime
 
 import numpy as np
@@ -75,6 +76,91 @@ def test_more_than_the_application_takes_at_once():
             assert sequences(found) == list(range(500))
 
     run(course())
+
+
+@pytest.mark.slow
+def test_a_history_that_nobody_takes_holds_up_nothing():
+    async def course():
+        handler = server()
+        async with (
+            serving(handler) as port,
+            impatient(url_of(port), settings=CLIENT) as client,
+            client.subscribe(STREAM) as subscription,
+        ):
+            times = await publish(handler, 0, 900)
+            assert sequences([await anext(subscription) for _ in range(900)]) == list(range(900))
+            history = client.history(STREAM, times[0], capacity=50)
+            await until(lambda: client.stats()["histories"] == {"open": 0, "paused": 1})
+            assert 50 <= history.waiting < 600
+            assert history.pauses == 1
+            await publish(handler, 900, 1200)
+            assert sequences([await anext(subscription) for _ in range(300)]) == list(range(900, 1200))
+            found = sequences([message async for message in history])
+            assert found == list(range(900))  # up to the time of the request, as ever
+            assert (history.lost, history.is_complete) == (0, True)
+            assert history.pauses > 1
+            assert client.stats()["histories"] == {"open": 0, "paused": 0}
+
+    run(course())
+
+
+@pytest.mark.slow
+def test_what_the_server_drops_while_nobody_takes_it_is_counted():
+    async def course():
+        handler = WebSocketBinaryHandler(settings=Settings(versions=ALL), limits=Limits(ring_bytes=200_000))
+        async with serving(handler) as port, impatient(url_of(port), settings=CLIENT) as client:
+            await publish(handler, 0, 200)
+            history = client.history(STREAM, 0, capacity=10)
+            await until(lambda: client.stats()["histories"] == {"open": 0, "paused": 1})
+            await publish(handler, 200, 2000)
+            found = sequences([message async for message in history])
+            assert found == sorted(found)
+            assert len(found) < 200
+            assert len(found) + history.lost == 200
+
+    run(course())
+
+
+@pytest.mark.slow
+def test_a_history_that_is_forgotten_is_not_sent_any_more():
+    async def course():
+        handler = server()
+        async with serving(handler) as port, impatient(url_of(port), settings=CLIENT) as client:
+            await publish(handler, 0, 500)
+            for _ in range(6):  # more than a connection gets at once
+                history = client.history(STREAM, 0, capacity=4)
+                await anext(history)
+                del history
+                gc.collect()
+                await until(lambda: client.stats()["histories"] == {"open": 0, "paused": 0})
+
+    run(course())
+
+
+@pytest.mark.slow
+def test_an_alert_that_comes_ahead_hides_nothing_after_a_reconnection():
+    """The rest is requested from the last message in line on, and the alert is not passed twice."""
+
+    async def course():
+        handler = server()
+        async with serving(handler) as port, cutting_proxy(port) as proxy:
+            proxy.rate = 50_000
+            async with impatient(proxy.url, settings=CLIENT) as client:
+                await publish(handler, 0, 150)
+                await handler.publish(STREAM, MessageType.ANOMALY_ALERT, {"kind": "asystole", "timestamp": 1.0})
+                await publish(handler, 150, 300)
+                history = client.history(STREAM, 0)
+                found = []
+                while not found or found[-1].type is not MessageType.ANOMALY_ALERT:
+                    found.append(await anext(history))
+                proxy.cut()
+                found += [message async for message in history]
+                alerts = [message for message in found if message.type is MessageType.ANOMALY_ALERT]
+                assert len(alerts) == 1
+                assert sequences([message for message in found if message.type is ECG]) == list(range(300))
+                assert history.lost == 0
+
+    run(course(), 30)
 
 
 def test_an_abandoned_history_is_no_longer_sent():

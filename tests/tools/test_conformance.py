@@ -110,7 +110,7 @@ def test_the_server_that_is_spoiled_below_passes_all_while_it_is_not():
         async with serving(Spoilt()) as url:
             return await results_of(url)
 
-    assert_all_pass_but(run(talk()), {"8.3", "8.4", "11.1", "11.2", "12.3", "13.1"})
+    assert_all_pass_but(run(talk()), {"8.3", "8.4", "10.3", "11.1", "11.2", "12.3", "13.1"})
 
 
 def test_a_server_may_ask_at_any_time():
@@ -366,6 +366,10 @@ BROKEN_SERVERS = {
             outgoing=without_the(KEPT_SINCE + 2),
         ),
     ),
+    "names a time before the present": (
+        "10.3",
+        Spoilt(outgoing=answering(MessageType.SUBSCRIPTION_ACK, **{"from": 1.0})),
+    ),
     "sends what was before from": ("10.2", Spoilt(outgoing=answering(MessageType.SUBSCRIPTION_ACK, **{"from": 1.0}))),
     "loses what was after from": ("10.2", Spoilt(outgoing=without_the(KEPT_SINCE))),
     "tells of drops too late": ("11.1", Spoilt(publish=of_frames(data_of(4), notice_of(2, 3)))),
@@ -462,7 +466,7 @@ async def take(messages):
 async def our_client(url, *, reconnect=True):
     try:
         async with connect(url, reconnect=reconnect, reconnect_delays=lambda: repeat(0.01)) as client:
-            await asyncio.gather(take(client.subscribe(STREAM)), take(client.messages()))
+            await asyncio.gather(take(client.subscribe(STREAM, catch_up=10)), take(client.messages()))
     except (ConnectionLost, OSError):
         pass
 
@@ -504,7 +508,7 @@ def is_in_line(message):
     return message.type is MessageType.ECG_DATA
 
 
-def viewer(counts, answer=lambda message: []):
+def viewer(counts, answer=lambda message: [], **wish):
     """Follow a stream across lost connections, resuming after the last message."""
     last = None
 
@@ -512,7 +516,7 @@ def viewer(counts, answer=lambda message: []):
         nonlocal last
         if message.type is OFFER:
             since = {} if last is None else {"since": last / 1e6}
-            return [negotiated(3), encode(MessageType.SUBSCRIBE, {"stream": STREAM, **since}, timestamp=1)]
+            return [negotiated(3), encode(MessageType.SUBSCRIBE, {"stream": STREAM, **since, **wish}, timestamp=1)]
         if message.type is PING:
             return [encode(PONG, message.data, timestamp=1)]
         if counts(message):
@@ -543,6 +547,10 @@ BROKEN_CLIENTS = {
     "comes back from elsewhere": ("5.1", viewer(lambda message: message.type is MessageType.SUBSCRIPTION_ACK)),
     "takes an answer for a message": ("5.3", viewer(lambda message: message.type is not OFFER)),
     "takes a notice for a message": ("5.4", viewer(lambda message: message.type in (MessageType.ECG_DATA, ERROR))),
+    "comes back from before the gap": (
+        "5.5",
+        viewer(lambda message: message.type is MessageType.SUBSCRIPTION_ACK, catch_up=5.0),
+    ),
     "answers a notice": (
         "5.4",
         viewer(is_in_line, answer=lambda message: [ACKNOWLEDGEMENT] if message.type is ERROR else []),
@@ -562,9 +570,9 @@ def test_a_broken_client_fails_in_the_case_that_is_meant_for_it(name):
     assert result.verdict is Verdict.FAILED, (result.verdict, result.reason)
 
 
-@pytest.mark.parametrize("number", ["5.1", "5.2", "5.3", "5.4"])
+@pytest.mark.parametrize("number", ["5.1", "5.2", "5.3", "5.4", "5.5"])
 def test_the_viewer_that_is_spoiled_above_passes_while_it_is_not(number):
-    assert_all_pass_but(run(run_client(viewer(is_in_line), CLIENTS.cases((number,)))), set())
+    assert_all_pass_but(run(run_client(viewer(is_in_line, catch_up=5.0), CLIENTS.cases((number,)))), set())
 
 
 def test_a_client_that_subscribes_to_nothing_or_begins_anew_is_not_said_to_resume():
@@ -572,7 +580,7 @@ def test_a_client_that_subscribes_to_nothing_or_begins_anew_is_not_said_to_resum
     anew = viewer(lambda message: False)
     for live in (idle, anew):
         assert_all_pass_but(
-            run(run_client(live, CLIENTS.cases(("5",)), Settings(timeout=0.3))), {"5.1", "5.2", "5.3", "5.4"}
+            run(run_client(live, CLIENTS.cases(("5",)), Settings(timeout=0.3))), {"5.1", "5.2", "5.3", "5.4", "5.5"}
         )
 
 

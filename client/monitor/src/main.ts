@@ -25,6 +25,7 @@ import { installHook } from "./hook.js";
 import { MoreLeads } from "./more-leads.js";
 import { Overflow } from "./overflow.js";
 import { Pace } from "./pace.js";
+import { HISTORY_SINCE, Past } from "./past.js";
 import { Presence } from "./presence.js";
 import { PrintDialog } from "./print/dialog.js";
 import { Origin } from "./print/origin.js";
@@ -102,6 +103,14 @@ const screen = new Screen(
   settings,
 );
 const review = new ReviewBar(screen);
+const past = new Past({
+  host: service,
+  screen,
+  stream: () => watched,
+  signal: () => signal,
+  version: () => service.negotiated?.version ?? 0,
+  alert: ({ data }) => alerts.add(readAlert(data, unixSeconds())),
+});
 const moreLeads = new MoreLeads(screen);
 const reconnecting = new Reconnecting(reconnect);
 const overflow = new Overflow();
@@ -138,15 +147,25 @@ function subscribe(name: string): void {
   const since = lastTaken === null ? 1000 * (unixSeconds() - HISTORY) : Number(lastTaken / 1000n);
   const mine = service.subscribe(name, take, {
     since: new Date(since),
-    onGap: ({ from, to }) => signal?.interrupt(to < from),
+    onGap: (gap) => {
+      signal?.interrupt(gap.to < gap.from);
+      past.lost(gap);
+    },
   });
+  presentFirst(mine);
   mine.granted.catch((error: Error) => {
     if (mine === subscription) presence.refused(error.message);
   });
   subscription = mine;
 }
 
+/** Have the present sent first after an interruption, where the server's history brings the rest. */
+function presentFirst(of: Subscription | null): void {
+  if (of !== null) of.catchUp = (service.negotiated?.version ?? 0) >= HISTORY_SINCE ? 1000 * HISTORY : null;
+}
+
 function forget(): void {
+  past.clear();
   tell(findings.end("no longer watched", signal?.seconds ?? 0));
   findings = new Findings();
   signal = null;
@@ -191,6 +210,7 @@ function keep(frame: EcgFrame, { timestamp, data }: Message): void {
   const place = { first: end - frame.samples, end, rate: signal.head.rate };
   age.arrived({ ...place, taken: frame.timestamp, sent, at: clock() }, now);
   originOf(signal).note(place.first, frame, data);
+  if (sent !== null) past.arrived(sent, frame.timestamp);
   presence.arrived(now, frame.samples / frame.samplingRate);
 }
 
@@ -243,7 +263,10 @@ service.on("message", (message) => {
   if (message.type === MessageType.ANOMALY_ALERT) alerts.add(readAlert(message.data, unixSeconds()));
 });
 service.on("state", ({ state }) => presence.linked(state));
-service.on("negotiated", ({ version, capabilities }) => status.negotiated(version, [...capabilities].sort()));
+service.on("negotiated", ({ version, capabilities }) => {
+  status.negotiated(version, [...capabilities].sort());
+  presentFirst(subscription);
+});
 service.on("subscribed", () => {
   subscribedAt = clock();
 });
@@ -337,6 +360,7 @@ function tick(): void {
   if (heartRate.alarm !== "") document.title = `${heartRate.alarm} – ecgframe monitor`;
   signalLine.update(presence.isLost ? null : signal);
   review.update(signal);
+  past.update(now);
   moreLeads.update();
   analyzer.update(now, screen.review !== null);
   status.update(now, {

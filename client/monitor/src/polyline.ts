@@ -3,6 +3,8 @@
  * the pixels are the same, and 1,000 Hz costs as much as 250 Hz.
  */
 
+import { placeOf } from "./trace-buffer.js";
+
 /** The methods of a canvas that drawing needs. */
 export interface Pen {
   moveTo(x: number, y: number): void;
@@ -41,7 +43,7 @@ export function drawLine(
 function drawAll(pen: Pen, ring: Float32Array, first: number, last: number, course: Course): void {
   const { step, baseline, millivolt } = course;
   let { x } = course;
-  let place = first % ring.length;
+  let place = placeOf(first, ring.length);
   let isDown = false;
   for (let sample = first; sample < last; sample += 1) {
     const value = ring[place];
@@ -60,7 +62,7 @@ function drawAll(pen: Pen, ring: Float32Array, first: number, last: number, cour
 function drawColumns(pen: Pen, ring: Float32Array, first: number, last: number, course: Course, column: number): void {
   const { step, baseline, millivolt } = course;
   let { x } = course;
-  let place = first % ring.length;
+  let place = placeOf(first, ring.length);
   let current = Number.NaN;
   let [lowX, lowY, highX, highY, lastX, lastY] = [0, 0, 0, 0, 0, 0];
   // The first sample of a column is drawn at once, the others at its end.

@@ -8,7 +8,7 @@ import { drawGround, drawLabels, shortName } from "./paper.js";
 import { pixelsPerMillivolt, pixelsPerSecond } from "./scale.js";
 import type { Settings } from "./settings.js";
 import { sheet } from "./sheet.js";
-import type { EcgSignal } from "./signal.js";
+import { type EcgSignal, KEPT_BYTES } from "./signal.js";
 import { Sweep } from "./sweep.js";
 import type { TraceBuffer } from "./trace-buffer.js";
 
@@ -17,7 +17,7 @@ export const CALIPER_STEPS = { fine: 0.25, coarse: 5 };
 
 /** The samples of a frozen screen. */
 interface Review {
-  readonly buffer: TraceBuffer;
+  buffer: TraceBuffer;
   /** The signal that `buffer` was copied from. It maps samples to times, also after the page shows another signal. */
   readonly signal: EcgSignal;
   /** The sample that was chosen for the left edge; another size of the page may not have it there. */
@@ -108,6 +108,23 @@ export class Screen {
     const first = isWhole ? (this.#sheetFirst ?? 0) : last - Math.floor(this.sweep.page);
     const chosen = Math.max(buffer.start, Math.ceil(first));
     this.review = { buffer, signal: this.#signal, chosen, first: chosen };
+    this.#isStale = true;
+  }
+
+  /** Make room for that many seconds of earlier samples on a frozen screen, at most. Returns whether there is any. */
+  makeRoom(seconds: number): boolean {
+    if (this.review === null) return false;
+    const { start, end, leads, samplingRate } = this.review.buffer;
+    const most = Math.floor(KEPT_BYTES / (4 * leads.length));
+    const capacity = Math.min(most, end - start + Math.ceil(seconds * samplingRate));
+    if (capacity <= end - start) return false;
+    this.review.buffer = this.review.buffer.snapshot(capacity);
+    this.#isStale = true;
+    return true;
+  }
+
+  /** Draw everything again, as earlier samples have changed. */
+  refresh(): void {
     this.#isStale = true;
   }
 

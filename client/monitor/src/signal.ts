@@ -5,7 +5,7 @@ import type { HeartState } from "./findings.js";
 import { rhythmLead } from "./layout.js";
 import { Playhead } from "./playhead.js";
 import { Timeline } from "./timeline.js";
-import { TraceBuffer } from "./trace-buffer.js";
+import { missingIn, TraceBuffer } from "./trace-buffer.js";
 
 /** An ECG_DATA message as the page needs it, with counts per millivolt. */
 export interface EcgFrame {
@@ -42,7 +42,7 @@ export const NOTHING_TOLD: ToldBySender = { filter: null, pacing: null, spikes: 
 
 /** The last samples are kept: at most this many seconds of them, and this many bytes. */
 const KEPT = 120;
-const KEPT_BYTES = 48 * 1024 * 1024;
+export const KEPT_BYTES = 48 * 1024 * 1024;
 /** Number of stretches whose times are kept. */
 const STRETCHES_KEPT = 64;
 /** The page reports pacing if it detects this many spikes within this time. */
@@ -140,6 +140,35 @@ export class EcgSignal {
       if (index >= 0 && index < frame.samples) this.buffer.markSpike({ sample: first + index, seen: false });
     this.isGuessed = frame.isGuessed;
     this.#detectBeats(frame);
+  }
+
+  /**
+   * Fill in a frame of the past, where samples are missing. Returns how many were, and the sample after the frame; NaN if it has
+   * no place: without a time, or with other leads.
+   *
+   * @param kept the samples of this signal, or a copy of them.
+   * @param expected the sample after the last frame that was filled in: times may be a little off.
+   */
+  restore(frame: EcgFrame, kept: TraceBuffer, expected: number): { readonly end: number; readonly restored: number } {
+    const place = this.#sampleAt(frame.timestamp ?? Number.NaN);
+    const first = Math.abs(place - expected) <= frame.samples / 2 ? expected : place;
+    if (Number.isNaN(first) || !this.fits(frame)) return { end: Number.NaN, restored: 0 };
+    const gaps = (): number => kept.gaps.filter(({ to }) => to > 0).length;
+    const before = { gaps: gaps(), missing: missingIn(kept.gaps, 0, kept.end) };
+    const restored = kept.fill(first, frame.signal, frame.samples, frame.gain, frame.baseline);
+    if (kept === this.buffer) {
+      this.gaps += gaps() - before.gaps;
+      this.missing += missingIn(kept.gaps, 0, kept.end) - before.missing;
+    }
+    return { end: first + frame.samples, restored };
+  }
+
+  /** The sample with a time in Unix seconds; NaN if the stream has no times. */
+  #sampleAt(time: number): number {
+    const { rate } = this.#timeline;
+    const begin = ({ begin, sample, timestamp }: Stretch): number => timestamp + (begin - sample - 0.5) / rate;
+    const stretch = this.#stretches.findLast((one) => begin(one) <= time) ?? this.#stretches[0];
+    return stretch === undefined ? Number.NaN : Math.round(stretch.sample + (time - stretch.timestamp) * rate);
   }
 
   /** The time of a sample, in Unix seconds; NaN if the stream has no times. */

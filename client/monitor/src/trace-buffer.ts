@@ -1,8 +1,8 @@
 /**
  * The last minutes of all leads, in ring buffers of float32, so that nothing is allocated while a signal runs.
  *
- * Samples are numbered from the first that arrived. Missing samples are NaN and are numbered too, so that numbers are
- * proportional to time.
+ * Samples are numbered from the first that arrived; earlier ones, which a history brings, are below 0. Missing samples are
+ * NaN and are numbered too, so that numbers are proportional to time.
  */
 
 /** Missing samples `[from, to)`. */
@@ -22,6 +22,9 @@ export interface SpikeMark {
   readonly seen: boolean;
 }
 
+/** The place of a sample in a ring of that length. */
+export const placeOf = (sample: number, length: number): number => ((sample % length) + length) % length;
+
 /** Number of gaps that are remembered. */
 const GAPS_KEPT = 4096;
 /** Number of pacing spikes that are remembered: four per second. */
@@ -30,6 +33,8 @@ const SPIKES_KEPT = 512;
 export class TraceBuffer {
   /** Number of the next sample. */
   end = 0;
+  /** Number of the first sample that there ever was. */
+  #first = 0;
   readonly #rows: Float32Array[];
   #gaps: Gap[] = [];
   #leadGaps: LeadGap[] = [];
@@ -52,7 +57,7 @@ export class TraceBuffer {
 
   /** Number of the oldest sample that is kept. */
   get start(): number {
-    return Math.max(0, this.end - this.capacity);
+    return Math.max(this.#first, this.end - this.capacity);
   }
 
   /** The gaps among the kept samples, oldest first. */
@@ -79,14 +84,14 @@ export class TraceBuffer {
     }
   }
 
-  /** The ring buffer of a lead, for drawing: sample `n` is at `n % capacity`. Not to be changed. */
+  /** The ring buffer of a lead, for drawing: sample `n` is at `placeOf(n, capacity)`. Not to be changed. */
   ring(lead: number): Float32Array {
     return this.#rows[lead];
   }
 
   /** The value of a sample in millivolts; NaN if it is missing or not kept. */
   at(lead: number, sample: number): number {
-    return sample < this.start || sample >= this.end ? Number.NaN : this.ring(lead)[sample % this.capacity];
+    return sample < this.start || sample >= this.end ? Number.NaN : this.ring(lead)[placeOf(sample, this.capacity)];
   }
 
   /** A copy of the samples `[from, to)` of a lead; NaN if one is missing or not kept. */
@@ -96,7 +101,7 @@ export class TraceBuffer {
     const first = Math.max(from, this.start);
     const last = Math.min(to, this.end);
     if (row === undefined || last <= first) return copy;
-    const place = first % this.capacity;
+    const place = placeOf(first, this.capacity);
     const head = Math.min(last - first, this.capacity - place);
     copy.set(row.subarray(place, place + head), first - from);
     copy.set(row.subarray(0, last - first - head), first - from + head);
@@ -122,7 +127,7 @@ export class TraceBuffer {
     for (const [lead, row] of this.#rows.entries()) {
       const scale = gain[lead];
       const zero = baseline[lead];
-      let place = (this.end + skipped) % this.capacity;
+      let place = placeOf(this.end + skipped, this.capacity);
       const last = (lead + 1) * samples;
       for (let index = lead * samples + skipped; index < last; index += 1) {
         const value = (Number(signal[index]) - zero) / scale;
@@ -133,17 +138,52 @@ export class TraceBuffer {
     }
     const first = this.end + skipped;
     this.end += samples;
-    const missing = hasMissing ? this.#noteMissing(first) : 0;
+    const missing = hasMissing ? this.#noteMissing(first, this.end) : 0;
     this.#forgetGaps();
     return missing;
   }
 
-  /** Find the gaps from sample `first` on. */
-  #noteMissing(first: number): number {
+  /**
+   * Fill in samples that are missing, as `append` takes them; those that are there stay. Samples before the first kept one are
+   * added, as far as there is room. Returns the number of samples that were missing.
+   *
+   * @param first number of the first sample.
+   */
+  fill(
+    first: number,
+    signal: ArrayLike<number | bigint>,
+    samples: number,
+    gain: ArrayLike<number>,
+    baseline: ArrayLike<number>,
+  ): number {
+    const { start } = this;
+    const from = Math.max(first, this.end - this.capacity);
+    const to = Math.min(first + samples, this.end);
+    if (to <= from) return 0;
+    this.#first = Math.min(this.#first, from);
+    const before = missingIn(this.#gaps, from, to) + Math.max(0, Math.min(start, to) - from);
+    for (const [lead, row] of this.#rows.entries())
+      for (let sample = from; sample < to; sample += 1) {
+        const place = placeOf(sample, this.capacity);
+        if (Number.isNaN(row[place]))
+          row[place] = (Number(signal[lead * samples + sample - first]) - baseline[lead]) / gain[lead];
+      }
+    this.#gaps = outside(this.#gaps, from, to);
+    this.#leadGaps = outside(this.#leadGaps, from, to);
+    if (to < start) this.#gaps.push({ from: to, to: start });
+    const missing = this.#noteMissing(from, to);
+    this.#gaps = joined(this.#gaps);
+    this.#leadGaps = joined(this.#leadGaps);
+    this.#forgetGaps();
+    return before - missing;
+  }
+
+  /** Find the gaps among the samples `[first, end)`. Returns the number of samples that are missing in all leads. */
+  #noteMissing(first: number, end: number): number {
     const leads = this.#rows.length;
     let missing = 0;
-    for (let sample = first; sample < this.end; sample += 1) {
-      const place = sample % this.capacity;
+    for (let sample = first; sample < end; sample += 1) {
+      const place = placeOf(sample, this.capacity);
       const without = this.#rows.flatMap((row, lead) => (Number.isNaN(row[place]) ? [lead] : []));
       if (without.length < leads)
         for (const lead of without) extend(this.#leadGaps, { from: sample, to: sample + 1, lead });
@@ -159,7 +199,7 @@ export class TraceBuffer {
   skip(samples: number): void {
     if (samples <= 0) return;
     const cleared = Math.min(samples, this.capacity);
-    const from = (this.end + samples - cleared) % this.capacity;
+    const from = placeOf(this.end + samples - cleared, this.capacity);
     for (const row of this.#rows) {
       row.fill(Number.NaN, from, Math.min(from + cleared, this.capacity));
       row.fill(Number.NaN, 0, Math.max(0, from + cleared - this.capacity));
@@ -169,10 +209,16 @@ export class TraceBuffer {
     this.#forgetGaps();
   }
 
-  /** A copy, for a frozen screen. */
-  snapshot(): TraceBuffer {
-    const copy = new TraceBuffer(this.leads, this.samplingRate, this.capacity);
-    for (const [lead, row] of this.#rows.entries()) copy.ring(lead).set(row);
+  /** A copy, for a frozen screen, which may have room for more. */
+  snapshot(capacity = this.capacity): TraceBuffer {
+    const copy = new TraceBuffer(this.leads, this.samplingRate, capacity);
+    const place = placeOf(this.start, capacity);
+    for (const lead of this.#rows.keys()) {
+      const values = this.slice(lead, this.start, this.end);
+      copy.ring(lead).set(values.subarray(0, capacity - place), place);
+      copy.ring(lead).set(values.subarray(capacity - place));
+    }
+    copy.#first = this.start;
     copy.end = this.end;
     copy.#gaps = [...this.#gaps];
     copy.#leadGaps = [...this.#leadGaps];
@@ -186,6 +232,28 @@ export class TraceBuffer {
       while (gaps.length > GAPS_KEPT || (gaps[0]?.to ?? Number.POSITIVE_INFINITY) <= this.start) gaps.shift();
     }
   }
+}
+
+/** The number of missing samples in `[from, to)`. */
+export function missingIn(gaps: readonly Gap[], from: number, to: number): number {
+  return gaps.reduce((sum, gap) => sum + Math.max(0, Math.min(to, gap.to) - Math.max(from, gap.from)), 0);
+}
+
+/** What remains of gaps outside of `[from, to)`. */
+function outside<G extends Gap>(gaps: readonly G[], from: number, to: number): G[] {
+  return gaps.flatMap((gap) =>
+    [
+      { ...gap, to: Math.min(gap.to, from) },
+      { ...gap, from: Math.max(gap.from, to) },
+    ].filter((part) => part.to > part.from),
+  );
+}
+
+/** Gaps in order, those joined that touch. */
+function joined<G extends Gap & { readonly lead?: number }>(gaps: readonly G[]): G[] {
+  const found: G[] = [];
+  for (const gap of [...gaps].sort((one, other) => one.from - other.from)) extend(found, gap);
+  return found;
 }
 
 /** Add a gap, or extend the previous one if it ends there. */

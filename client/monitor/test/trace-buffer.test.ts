@@ -31,6 +31,34 @@ describe("the trace buffer", () => {
     expect(buffer.gaps).toEqual([]);
   });
 
+  it("is filled in where samples are missing, and nowhere else", () => {
+    const buffer = new TraceBuffer(["I", "II"], 250, 10);
+    buffer.append(Float32Array.of(1, 2, 10, 20), 2, ONE, ZERO);
+    buffer.skip(4);
+    buffer.append(Float32Array.of(7, 8, 70, 80), 2, ONE, ZERO);
+    expect(buffer.fill(1, Float32Array.of(-2, 3, NaN, -20, 30, NaN), 3, ONE, ZERO)).toBe(1);
+    expect(buffer.gaps).toEqual([{ from: 3, to: 6 }]);
+    expect(buffer.fill(5, Float32Array.of(6, -7, NaN, -70), 2, ONE, ZERO)).toBe(1);
+    expect(buffer.gaps).toEqual([{ from: 3, to: 5 }]);
+    expect(buffer.leadGaps).toEqual([{ from: 5, to: 6, lead: 1 }]);
+    expect(Array.from(buffer.slice(0, 0, 8))).toEqual([1, 2, 3, NaN, NaN, 6, 7, 8]);
+    expect(Array.from(buffer.slice(1, 0, 8))).toEqual([10, 20, 30, NaN, NaN, NaN, 70, 80]);
+  });
+
+  it("takes earlier samples below 0, as far as there is room", () => {
+    const buffer = new TraceBuffer(["I"], 250, 6);
+    buffer.append(Float32Array.of(1, 2), 2, ONE, ZERO);
+    expect(buffer.fill(-5, Float32Array.of(-4, -3, -2), 3, ONE, ZERO)).toBe(2);
+    expect([buffer.start, buffer.end]).toEqual([-4, 2]);
+    expect(buffer.gaps).toEqual([{ from: -2, to: 0 }]);
+    const larger = buffer.snapshot(9);
+    expect(larger.fill(-6, Float32Array.of(-5, -4, 0, 0, -1, 0, 0), 7, ONE, ZERO)).toBe(4);
+    expect(Array.from(larger.slice(0, -6, 2))).toEqual([-5, -4, -3, -2, -1, 0, 1, 2]);
+    expect(larger.gaps).toEqual([]);
+    buffer.append(Float32Array.of(3, 4, 5), 3, ONE, ZERO);
+    expect([buffer.start, buffer.at(0, -1), buffer.at(0, 4)]).toEqual([-1, NaN, 5]);
+  });
+
   it("stays as large as it is, whatever comes", () => {
     const buffer = new TraceBuffer(["I"], 250, 8);
     for (let round = 0; round < 500; round += 1) {

@@ -1,7 +1,7 @@
 /** The past of a stream that the application has asked for. It comes beside what is live, and does not delay it. */
 import type { Message } from "../codec/protocol-handler.js";
 import { ProtocolError } from "../errors.js";
-import { ErrorCode, MAX_STREAM_NAME } from "../protocol.js";
+import { ErrorCode, MAX_STREAM_NAME, MessageType } from "../protocol.js";
 import { microseconds } from "../session/timestamps.js";
 import type { AttachedHistory, HistoryAnswered, HistoryHost } from "./attached-history.js";
 import type { Connection } from "./connection.js";
@@ -31,6 +31,9 @@ export class History implements AttachedHistory {
   #rest: bigint;
   #more: bigint | null = null;
   #expected = new Set<number>();
+  #epoch: number | null = null;
+  /** Numbers of alerts that arrived before messages in line: they come again with the rest. */
+  #ahead = new Set<number>();
   readonly #stop: bigint | null;
   readonly #host: HistoryHost;
   readonly #callback: (message: StreamMessage) => unknown;
@@ -69,7 +72,6 @@ export class History implements AttachedHistory {
   connected(connection: Connection, request: number): void {
     this.#connection = connection;
     this.#request = request;
-    this.#expected.clear();
     this.#more = null;
     if (!connection.session.numbered) {
       this.#finish(new ProtocolError(ErrorCode.INVALID_PROTOCOL_VERSION, "the history of a stream needs version 4"));
@@ -86,10 +88,11 @@ export class History implements AttachedHistory {
     } else if (status === "subscribed") {
       const { end, more } = history;
       const last = line && end !== null ? Math.min(end, line.next + MOST_EXPECTED) : 0;
-      for (let number = line?.next ?? last; number < last; number++) this.#expected.add(number);
+      this.#expect(line?.epoch ?? null, line?.next ?? last, last);
       this.#more = more;
     } else {
       this.lost += this.#expected.size;
+      this.#expected.clear();
       if (this.#more === null) {
         this.#finish(null);
         return;
@@ -100,15 +103,31 @@ export class History implements AttachedHistory {
     }
   }
 
+  /** Expects the messages of a part. What was expected before it, over another connection, is lost. */
+  #expect(epoch: number | null, first: number, end: number): void {
+    const isSame = epoch === this.#epoch;
+    this.#epoch = epoch;
+    if (!isSame) this.#ahead.clear();
+    for (const number of this.#expected) if (!isSame || number < first) this.lost++;
+    this.#expected.clear();
+    for (let number = first; number < end; number++) if (!this.#ahead.has(number)) this.#expected.add(number);
+  }
+
   take(message: Message, number: number): void {
-    this.passed(number, message.timestamp);
+    if (message.type === MessageType.ANOMALY_ALERT) {
+      if (this.#ahead.has(number)) return;
+      this.#ahead.add(number);
+      this.passed(number, null); // alerts come ahead: the messages before it are still to come
+    } else this.passed(number, message.timestamp);
     this.received++;
     callSafely(() => this.#callback(message as StreamMessage));
   }
 
   passed(number: number, timestamp: bigint | null): void {
     this.#expected.delete(number);
-    if (timestamp !== null && timestamp >= this.#rest) this.#rest = timestamp + 1n;
+    if (timestamp === null) return;
+    if (timestamp >= this.#rest) this.#rest = timestamp + 1n;
+    for (const one of this.#ahead) if (one < number) this.#ahead.delete(one);
   }
 
   refused(number: number): void {

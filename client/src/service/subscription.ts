@@ -68,6 +68,8 @@ export interface Subscription {
    * handled is not reported.
    */
   readonly granted: Promise<void>;
+  /** As in `SubscribeOptions`; null for none. A change counts from the next connection on. */
+  catchUp: number | null;
   /** Number of messages passed to the callback. */
   readonly received: number;
   /** Number of messages that arrived again and were not passed twice. */
@@ -87,8 +89,8 @@ export class FollowedStream implements Subscription {
   isNumbered = false;
   /** True if the application has subscribed to it as sealed. */
   readonly isSealed: boolean;
-  /** Age in seconds of the oldest messages that it gets after an interruption; null for all. */
-  readonly catchUp: number | null;
+  /** Age in milliseconds of the oldest messages that it gets after an interruption; null for all. */
+  catchUp: number | null;
   readonly callback: StreamCallback;
   readonly granted: Promise<void>;
   status: SubscriptionStatus = "asked";
@@ -118,7 +120,7 @@ export class FollowedStream implements Subscription {
     this.cursor = new StreamCursor(stream, since ?? null);
     this.numbers = new NumberedCursor(stream);
     this.isSealed = sealed;
-    this.catchUp = catchUp === undefined ? null : catchUp / 1000;
+    this.catchUp = catchUp ?? null;
     this.#onGap = onGap;
     this.#leave = leave;
     this.granted = new Promise((grant, deny) => {

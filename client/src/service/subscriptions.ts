@@ -240,7 +240,7 @@ export class Subscriptions implements StreamPositions {
         followed.stream,
         followed.cursor.asksSince(),
         followed.numbers.position,
-        followed.catchUp,
+        followed.catchUp === null ? null : followed.catchUp / 1000,
       );
     } else {
       // An old server may not answer; the messages follow from now on in any case.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any, Final
 
 import numpy as np
@@ -40,3 +41,12 @@ def alike(found: Any, expected: Any) -> bool:
         same = isinstance(found, np.ndarray) and (found.dtype, found.shape) == (expected.dtype, expected.shape)
         return same and bool(np.array_equal(found, expected))
     return type(found) is type(expected) and bool(found == expected)
+
+
+def require_catch_up(wish: dict[str, Any]) -> None:
+    """Check ``catch_up`` of a SUBSCRIBE; raise ``NotApplicable`` if it has none, or no place that it would follow."""
+    age = wish.get("catch_up")
+    if age is None or (wish.get("since") is None and wish.get("after") is None):
+        raise NotApplicable("the client does not ask for the present first")
+    is_age = isinstance(age, int | float) and not isinstance(age, bool) and 0 < age < inf
+    require(is_age, f"catch_up is {told(age)}; it is a finite number of seconds above 0")

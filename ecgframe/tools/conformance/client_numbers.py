@@ -11,7 +11,7 @@ import numpy as np
 from ...messages.templates import Template
 from ...protocol import LARGEST_STREAM_ID, VERSIONS, Capability, CloseCode, ErrorCode, Flag, Form, MessageType
 from .cases import Suite
-from .checks import NotApplicable, require
+from .checks import NotApplicable, require, require_catch_up
 
 if TYPE_CHECKING:
     from .peer import ScriptedPeer
@@ -92,6 +92,7 @@ def add_numbered_cases(suite: Suite, agree: Agree) -> None:
     add("6.15", "A gap in the numbers does not hold it up", _NUMBERS, _passes_gaps)
     add("6.16", "A number that comes again is acknowledged again", "Acknowledgement", _acknowledges_again)
     add("6.17", "An answer with another epoch begins anew", _NUMBERS, _begins_anew)
+    add("6.22", "After catch_up, it goes on where the answer says", "Resume", _takes_the_present_first)
 
 
 async def _agree_on_4(agree: Agree, peer: ScriptedPeer, wanted: Sequence[Capability] = ()) -> None:
@@ -288,3 +289,14 @@ async def _begins_anew(agree: Agree, peer: ScriptedPeer) -> None:
     told = stream.template.fields_on_the_wire()
     await peer.say(MessageType.STREAM_TEMPLATE, told, stream_id=ID, sequence=3)
     await stream.is_taken(4)
+
+
+async def _takes_the_present_first(agree: Agree, peer: ScriptedPeer) -> None:
+    stream, _ = await granted(agree, peer)
+    await stream.is_taken(NEXT)
+    await peer.still_there()
+    await peer.reconnect()
+    _, wish = await granted(agree, peer, name=stream.name, next=NEXT + 100)
+    require_catch_up(wish)
+    await stream.is_taken(NEXT + 100)
+    await _comes_back(agree, peer, stream, NEXT + 100)

@@ -23,8 +23,9 @@ from ...protocol import (
     MessageType,
 )
 from ...session import microseconds
+from ...session.timestamps import seconds
 from .cases import Suite
-from .checks import NotApplicable, alike, require, told
+from .checks import NotApplicable, alike, require, require_catch_up, told
 from .client_fragments import add_fragment_cases
 from .client_numbers import add_numbered_cases
 from .peer import ScriptedPeer
@@ -321,6 +322,22 @@ async def _takes_notices(peer: ScriptedPeer) -> None:
     await _comes_back_from(peer, stream, last)
 
 
+SKIPPED: Final = 1000
+"""Microseconds of messages that the suite leaves out, as after ``catch_up``."""
+
+
+@CLIENTS.case("5.5", "After catch_up, it goes on where the answer says", "Resume")
+async def _takes_the_present_first(peer: ScriptedPeer) -> None:
+    stream = await _is_asked_for_a_stream(peer)
+    last = await _publish(peer, stream)
+    await peer.still_there()
+    await peer.reconnect()
+    await _agree(peer)
+    wish = await _grant(peer, stream, start=last + SKIPPED)
+    require_catch_up(wish)
+    await _comes_back_from(peer, stream, await _publish(peer, stream))
+
+
 async def _is_asked_for_a_stream(peer: ScriptedPeer) -> str:
     """Negotiate, accept the first subscription of the client, and return the name of its stream."""
     chosen = await _agree(peer)
@@ -329,12 +346,14 @@ async def _is_asked_for_a_stream(peer: ScriptedPeer) -> str:
     return str((await _grant(peer))["stream"])
 
 
-async def _grant(peer: ScriptedPeer, stream: str | None = None) -> dict[str, Any]:
-    """Receive SUBSCRIBE, for a certain stream if given, and accept it; return its payload."""
+async def _grant(peer: ScriptedPeer, stream: str | None = None, start: int | None = None) -> dict[str, Any]:
+    """Receive SUBSCRIBE, for a certain stream if given, and accept it, ``from`` a time if given; return its payload."""
     async for message in peer.listen(min(1.0, peer.settings.timeout)):
         if message.type is MessageType.SUBSCRIBE and stream in (None, message.data["stream"]):
             wish: dict[str, Any] = message.data
-            await peer.say(MessageType.SUBSCRIPTION_ACK, {"stream": wish["stream"], "status": "subscribed"})
+            answer = {"stream": wish["stream"], "status": "subscribed"}
+            late = {} if start is None else {"from": seconds(start)}
+            await peer.say(MessageType.SUBSCRIPTION_ACK, answer | late)
             return wish
     raise NotApplicable("the client does not subscribe by itself" if stream is None else f"it left {stream!r}")
 

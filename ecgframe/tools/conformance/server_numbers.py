@@ -23,7 +23,7 @@ from ...protocol import (
 from ...session.fragmenting import Fragments
 from .cases import Suite
 from .checks import NotApplicable, require
-from .server_streams import streaming
+from .server_streams import AWAY, RECENT, streaming
 
 if TYPE_CHECKING:
     from .peer import ScriptedPeer
@@ -74,6 +74,7 @@ def add_numbered_cases(suite: Suite) -> None:
         "14.23", "An LZ4 block that names too much gets ERROR 0x103, and the connection stays open", "LZ4", _bounds
     )
     suite.add("14.24", "A client is sent no data beyond the max_payload in its answer", "Opening", _keeps_to_limit)
+    suite.add("14.25", "With catch_up, what is older is not sent, and next says so", "Resume", _sends_the_present_first)
 
 
 async def _subscribe(peer: ScriptedPeer, *capabilities: str, **wish: Any) -> dict[str, Any]:
@@ -204,6 +205,22 @@ async def _resumes(peer: ScriptedPeer) -> None:
     require(again["next"] == after + 1, f"next is {again['next']} after {after}")
     found = await _hear_numbers(peer, again, len(missed))
     require(found == missed, f"what followed {after} were {missed}; after the reconnection they are {found}")
+
+
+async def _sends_the_present_first(peer: ScriptedPeer) -> None:
+    answer = await _subscribe(peer, Capability.TEMPLATES, Capability.DELTA)
+    first = last = await _hear_of_stream(peer, answer)
+    while (last.timestamp or 0) < (first.timestamp or 0) + AWAY:
+        last = await _hear_of_stream(peer, answer)
+    await peer.reconnect()
+    wish = {"epoch": answer["epoch"], "after": first.sequence, "catch_up": RECENT / 1_000_000}
+    again = await _subscribe(peer, Capability.TEMPLATES, Capability.DELTA, **wish)
+    if again["epoch"] != answer["epoch"] or again["next"] == (first.sequence or 0) + 1:
+        raise NotApplicable("nothing is left out: the server does not know catch_up, or has begun another epoch")
+    present = await _hear_of_stream(peer, again)
+    found, oldest = present.timestamp or 0, (last.timestamp or 0) - RECENT
+    require(found >= oldest, f"what came first is of {found}, which is older than {oldest}")
+    _in_order([present.sequence or 0, *await _hear_numbers(peer, again, 2)], again["next"])
 
 
 async def _begins_anew(peer: ScriptedPeer) -> None:

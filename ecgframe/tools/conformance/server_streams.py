@@ -21,6 +21,11 @@ _ACKNOWLEDGEMENT: Final = "Acknowledgement"
 _LOST: Final = (ErrorCode.RATE_LIMIT_EXCEEDED, ErrorCode.MESSAGE_TOO_LARGE)
 _TO_BE_ANNOUNCED: Final = Flag.PRIORITY | Flag.BROADCAST | Flag.ACK_REQUIRED
 
+AWAY: Final = 600_000
+"""Microseconds of messages that are missed at least, where only ``RECENT`` ones are wanted."""
+RECENT: Final = 200_000
+"""Age in microseconds of the oldest messages that are wanted."""
+
 
 def add_stream_cases(suite: Suite) -> None:
     """Add all cases of this module."""
@@ -29,6 +34,7 @@ def add_stream_cases(suite: Suite) -> None:
     suite.add("8.4", "An acknowledged message is not sent again", _ACKNOWLEDGEMENT, _is_content)
     suite.add("10.1", "After a resume, the missed messages come first, in order and once each", "Resume", _resumes)
     suite.add("10.2", "If messages are missing, from is the time from which all follow", "Resume", _tells_from_when_on)
+    suite.add("10.3", "With catch_up, what is older is not sent, and from says so", "Resume", _sends_the_present_first)
     suite.add("11.1", "Dropped frames are reported before the next frame of their stream", _WAITING, _tells_drops)
     suite.add("11.2", "Only alerts and messages with PRIORITY overtake", _WAITING, _lets_the_urgent_overtake)
 
@@ -59,11 +65,10 @@ async def hear_data(peer: ScriptedPeer) -> Message:
             return message
 
 
-async def _subscribe(peer: ScriptedPeer, *capabilities: str, since: float | None = None) -> dict[str, Any]:
+async def _subscribe(peer: ScriptedPeer, *capabilities: str, **wish: float) -> dict[str, Any]:
     stream = streaming(peer)
     await peer.negotiate(3, capabilities)
-    wish = {"stream": stream} if since is None else {"stream": stream, "since": since}
-    await peer.say(MessageType.SUBSCRIBE, wish)
+    await peer.say(MessageType.SUBSCRIBE, {"stream": stream, **wish})
     answer: dict[str, Any] = (await peer.hear_one(MessageType.SUBSCRIPTION_ACK)).data
     require(answer["status"] == "subscribed", f'the stream "{stream}" is {answer["status"]}')
     return answer
@@ -161,6 +166,23 @@ async def _tells_from_when_on(peer: ScriptedPeer) -> None:
     require(found[0] >= start, f"from is {start}; what came first is of {found[0]}")
     require(found == sorted(set(found)), "the messages have to be in order, and each only once")
     require(set(kept) <= set(found), f"from is {start}; of {kept}, which are later, not all came")
+
+
+async def _sends_the_present_first(peer: ScriptedPeer) -> None:
+    await subscribed(peer, Capability.TIMESTAMPS)
+    first = last = await _hear_in_line(peer)
+    while last < first + AWAY:
+        last = await _hear_in_line(peer)
+    await peer.reconnect()
+    answer = await _subscribe(peer, Capability.TIMESTAMPS, since=first / 1_000_000, catch_up=RECENT / 1_000_000)
+    if answer.get("from") is None:
+        raise NotApplicable("nothing is left out: the server does not know catch_up")
+    start = microseconds(answer["from"])
+    require(start > first, f"from is {start}; messages after {first} are too old")
+    found = [await _hear_in_line(peer) for _ in range(3)]
+    oldest = max(start, last - RECENT)
+    require(min(found) >= oldest, f"from is {start}; what came first is of {min(found)}, which is older than {oldest}")
+    require(found == sorted(set(found)), "the messages have to be in order, and each only once")
 
 
 # --- 11: what waits ---
