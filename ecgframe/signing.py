@@ -53,6 +53,8 @@ __all__ = [
 _DIGEST: Final = b"ecgframe digest 1\0"
 _SIGN: Final = b"ecgframe sign 1\0"
 _LIST: Final = b"ecgframe list 1\0"
+_DERIVE: Final = b"ecgframe derive 1\0"
+"""Before what is signed for ``derive_secret``. These signatures are secret; nothing else that is signed begins so."""
 _SECRET_SIZE: Final = 32
 _PUBLIC_SIZE: Final = 32
 _MAX_KEY_FILE: Final = 64 * 1024
@@ -200,6 +202,10 @@ class SigningKey:
         signature: bytes = self._private.sign(octets)
         return signature
 
+    def derive_secret(self, purpose: str) -> bytes:
+        """Return a secret of 32 bytes that only holders of this key can compute; another one for each purpose."""
+        return sha256(self.sign_bytes(_DERIVE + purpose.encode())).digest()
+
     def trailer(self, stream: str, type: int, form: int, payload: Buffer) -> bytes:
         """Return the trailer of a signed payload, 72 bytes. The arguments are those of ``digest``.
 
@@ -280,6 +286,20 @@ class Attester:
         self._number = 0
         self._previous = _NONE_BEFORE
         self._is_over = False
+
+    def go_on_after(self, number: int, previous: bytes) -> None:
+        """Let the next attestation follow one that another holder of the key has made, or this one in an earlier life.
+
+        Args:
+            number: of that attestation in the epoch; 0 if there is none.
+            previous: SHA-256 of its payload as packed, 32 bytes; zeros if there is none.
+
+        Raises:
+            ValueError: ``previous`` is not 32 bytes, or the number is below 0 or above 2^53 - 2.
+        """
+        if len(previous) != DIGEST_SIZE or not 0 <= number < LARGEST_SEQUENCE:
+            raise ValueError(f"the attestation before has a number from 0 on and a hash of {DIGEST_SIZE} bytes")
+        self._number, self._previous, self._is_over = number, previous, False
 
     @property
     def waiting(self) -> int:

@@ -7,6 +7,7 @@ import {
   publisher,
   Sealing,
   type ServiceOptions,
+  SigningKey,
   StoredKeys,
   type StreamMessage,
 } from "../src/index.js";
@@ -120,4 +121,70 @@ test("a stream that a client seals goes through a server without its key, over c
   expect(seen).toEqual([1, 2, 3, 4, 5]);
   expect(messages[4].data).toMatchObject({ stream: STREAM, sampling_rate: 500 });
   expect(errors).toEqual([]);
+});
+
+describe.each([false, true])("a stream that a client signs and seals, with sizes that vary: %s", (compress) => {
+  test("is proven to clients in both languages, over cuts", async () => {
+    const { port } = await peer.do("serve", { settings: { versions: [1, 2, 3, 4] }, takes_sealed: true });
+    url = `ws://127.0.0.1:${port}/ws`;
+    const stored = [{ id: 7, stream: STREAM, key: "07".repeat(32) }];
+    const keys = new StoredKeys([new Key(7, STREAM, new Uint8Array(32).fill(7))]);
+    const signer = await SigningKey.create(new Uint8Array(32).fill(0x20));
+    const hex = Buffer.from(signer.public).toString("hex");
+    const sealing = new Sealing({ keys, signers: [signer.public] });
+    const { service: viewer, subscription, messages, errors } = await watching({ sealing });
+    const attested: number[] = [];
+    viewer.on("attested", ({ numbers }) => attested.push(...numbers));
+    const unattested = collected(viewer, "unattested");
+    await subscription.granted;
+    await peer.do("view", { stream: STREAM, stream_keys: stored, signers: [hex] });
+
+    const service = impatient({ versions: [1, 2, 3, 4], sealing: new Sealing({ keys }) });
+    const failures = collected(service, "error");
+    await service.connect(url);
+    const bed = publisher(service, STREAM, { signer, compress });
+    const send = (n: number) => {
+      const signal = new NdArray(
+        Int16Array.from({ length: 64 }, (_, i) => (i % 4) + n),
+        [2, 32],
+      );
+      return bed.send(MessageType.ECG_DATA, { signal, samplingRate: 500, timestamp: Date.now() });
+    };
+    for (const n of [1, 2, 3]) void send(n);
+    void bed.send(MessageType.ANOMALY_ALERT, { kind: "asystole", timestamp: Date.now() });
+    await bed.send(MessageType.PREDICTION_RESULT, { label: "AF", timestamp: Date.now() });
+    await until(() => attested.length === 4); // within about a second: a template and three records
+    await peer.do("cut");
+    for (const n of [4, 5]) await send(n);
+    await bed.send(MessageType.FEATURE_DATA, { features: { hr: 60 }, timestamp: Date.now() });
+    await bed.close();
+    await until(() => attested.length === 7);
+    expect(attested.sort((a, b) => a - b)).toEqual([1, 2, 3, 4, 8, 9, 10]);
+    expect(messages.filter(({ type }) => type === MessageType.ECG_DATA)).toHaveLength(5);
+    const marks = new Map(messages.map(({ type, signature }) => [type, signature]));
+    expect(marks.get(MessageType.ANOMALY_ALERT)).toBe("valid");
+    expect(marks.get(MessageType.PREDICTION_RESULT)).toBe("valid");
+    expect(unattested).toEqual([]);
+    expect([...errors, ...failures].filter(({ error }) => error.name !== "ConnectionLost")).toEqual([]);
+
+    type Told = { kind: string; numbers: number[]; unseen: number; missing: number; last: boolean };
+    type Seen = { messages: { type: number; signature: string | null }[]; told: Told[] };
+    let seen: Seen = { messages: [], told: [] };
+    await until(async () => {
+      seen = (await peer.do("seen")) as Seen;
+      return seen.told.some(({ last }) => last);
+    });
+    expect(seen.told.map(({ kind, unseen, missing }) => [kind, unseen, missing])).toEqual(
+      seen.told.map(() => ["Attested", 0, 0]),
+    );
+    expect(seen.told.flatMap(({ numbers }) => numbers)).toEqual([1, 2, 3, 4, 8, 9, 10]);
+    const signatures = seen.messages.filter(({ signature }) => signature).map(({ type }) => type);
+    expect(signatures.sort()).toEqual([MessageType.ANOMALY_ALERT, MessageType.PREDICTION_RESULT].sort());
+  });
+});
+
+test("a publisher that does not seal does not sign", async () => {
+  const signer = await SigningKey.create(new Uint8Array(32));
+  const service = impatient({ versions: [1, 2, 3, 4] });
+  expect(() => publisher(service, STREAM, { signer })).toThrow("only streams that it seals");
 });

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from ..codec import EncodedFrame
@@ -11,6 +12,7 @@ from ..protocol import LARGEST_TIMESTAMP
 if TYPE_CHECKING:
     from ..messages.templates import Template
     from ..session.record_writer import Record
+    from ..signing import SigningKey
     from .envelope import Envelopes
     from .opening import Opening
 
@@ -22,6 +24,35 @@ COMMANDS: Final = "\0commands"
 
 UNNUMBERED: Final = frozenset({EVERYONE, COMMANDS})
 """Streams whose messages have no numbers."""
+
+
+class PublishedBy(Enum):
+    """Who has published a message, as far as the backplane can prove it."""
+
+    HERE = auto()
+    """This server."""
+
+    ALIKE = auto()
+    """Another server with the same signing key."""
+
+    OTHERS = auto()
+    """Anybody who can write to the engine. A server signs and attests nothing of it."""
+
+
+class Link(NamedTuple):
+    """The place of an attestation among those of one signer in an epoch.
+
+    Attributes:
+        signer: name of the key, 8 bytes.
+        number: of the attestation, from 1 on.
+        own: SHA-256 of its payload as packed, which the next one names, 32 bytes.
+        position: its number in the stream; 0 if it is not published yet.
+    """
+
+    signer: bytes
+    number: int
+    own: bytes
+    position: int = 0
 
 
 class SharedNumber(NamedTuple):
@@ -51,7 +82,13 @@ class Deliver(Protocol):
     """Takes a message that arrived."""
 
     def __call__(
-        self, stream: str, timestamp: int, frame: EncodedFrame | bytes, place: SharedNumber | None = None, /
+        self,
+        stream: str,
+        timestamp: int,
+        frame: EncodedFrame | bytes,
+        place: SharedNumber | None = None,
+        by: PublishedBy = PublishedBy.HERE,
+        /,
     ) -> None:
         """Take a message.
 
@@ -60,11 +97,12 @@ class Deliver(Protocol):
             timestamp: in microseconds since 1970; it replaces the one in the frame's header.
             frame: a V3 frame with arrays in binary form. An ``EncodedFrame``, such as the one that was passed to
                 ``publish``, has been checked already; the handler checks bytes from another server. Of a template,
-                its frame of V4, which the handler does not look at. Of a message that its publisher has sealed, its
+                or an attestation, its frame of V4. Of a message that its publisher has sealed, its
                 frame of V4.
             place: the number of the message; None if it has none. Only a ``NumberedBackplane`` passes it. Within an
                 epoch, numbers increase; what is missing between them, no viewer of this server will get. An epoch
                 does not come again after another one, or after a message without a number.
+            by: who has published it. A backplane that was not told of a signer passes nothing.
         """
 
 
@@ -260,6 +298,33 @@ class NumberedBackplane(Backplane, Protocol):
         Raises:
             PermissionDenied: the stream was opened again since.
         """
+
+    async def publish_attestation(
+        self, stream: str, timestamp: int, epoch: int, payload: bytes, link: Link, *, is_bulk: bool | None = None
+    ) -> bool:
+        """Publish an attestation of what servers with one signing key have published.
+
+        Args:
+            stream: name of a stream that this server has joined.
+            timestamp: in microseconds since 1970.
+            epoch: the epoch of the stream for which it is made.
+            payload: its payload, packed.
+            link: its place. It is published only if the one before it is the latest of this signer in the epoch.
+            is_bulk: the class of the messages of the stream; None if that is not decided.
+
+        Returns:
+            True once it is delivered here; False if it is not the next one, the epoch has ended, or the engine cannot
+            be reached.
+        """
+
+    async def last_attestation(self, stream: str, epoch: int, signer: bytes) -> Link | None:
+        """Return the latest attestation of a signer in an epoch of a stream.
+
+        None if there is none, the epoch has ended, or the engine cannot be reached.
+        """
+
+    def sign_with(self, signer: SigningKey) -> None:
+        """Prove to servers with the same key what this one publishes, and look for such proofs. Before ``open``."""
 
     def seal_with(self, envelopes: Envelopes) -> None:
         """Seal the messages of sealed streams on the way between the servers. Called before ``open``.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from contextlib import suppress
 from functools import partial
 from time import perf_counter
 from types import TracebackType
@@ -31,7 +32,7 @@ from ..session import (
 from ..signing import SIGNED_TYPES
 from .attesting import Attesting
 from .audit import Audit
-from .backplane import COMMANDS, EVERYONE, LocalBackplane
+from .backplane import COMMANDS, EVERYONE, LocalBackplane, PublishedBy
 from .connection import Connection, Shared
 from .connection_info import ConnectionInfo
 from .encodings import Encodings
@@ -113,8 +114,8 @@ class WebSocketBinaryHandler:
             backplane takes precedence if it has one, as Redis does.
         sealing: the keys of sealed streams, and how to use them. Without it, this server seals no stream.
         signer: signs the alerts and predictions of all streams, for viewers of version 4 that verify them, and attests
-            all other messages once a second. With a backplane that joins servers, nothing is attested. Streams that
-            clients open are theirs to attest.
+            all other messages once a second. Servers that share Redis have the same key, and sign what any of them
+            has published. Streams that clients open are theirs to attest.
         takes_sealed: whether publishers may seal the streams that they open, end to end. The server needs no key for
             that, and cannot read them; neither ``on_message`` nor detection gets them.
 
@@ -172,8 +173,8 @@ class WebSocketBinaryHandler:
                 "version 4 needs a backplane that numbers the messages: RedisBackplane(version=4), once every server "
                 "can read that; until then, leave version 4 out of Settings.versions"
             )
-        self._numbered = _numbered(self._backplane) if speaks_numbers else None
-        self._attests = signer is not None and speaks_numbers and isinstance(self._backplane, LocalBackplane)
+        self._numbered = _shared_numbers(self._backplane, signer) if speaks_numbers else None
+        self._attests = signer is not None and speaks_numbers
         self._streams = Streams(
             self.limits,
             self._backplane,
@@ -186,7 +187,7 @@ class WebSocketBinaryHandler:
             self._seals,
             signer if self._attests else None,
         )
-        self._attesting = Attesting(self._streams.__iter__, self._wall_clock_us)
+        self._attesting = Attesting(self._streams.__iter__, self._wall_clock_us, self._numbered)
         self._fan_out = FanOut(encodings, portions, Publication.outgoing, Publication.keep, note_sent)
         self._lanes = Lanes()
         self._at_once = min(self.settings.max_payload, ENCODED_AT_ONCE)
@@ -548,7 +549,10 @@ class WebSocketBinaryHandler:
             reason: at most 123 bytes in UTF-8.
         """
         if self._is_open and not self._is_closed and self._attests:
-            self._attesting.finish()  # while viewers can still get it
+            self._is_closed = True
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self.limits.close_seconds):
+                    await self._attesting.finish()  # while viewers can still get it
         self._is_closed = True
         for connection in list(self._connections.values()):
             connection.end(code, reason)
@@ -651,7 +655,7 @@ class WebSocketBinaryHandler:
         if self._seals is not None:
             self._rotation = asyncio.create_task(KeyRounds(self._seals, self._rights, self._connections).run())
         if self._signer is not None and not self._attests:
-            logger.warning("nothing is attested: that needs version 4, and a server that shares no streams")
+            logger.warning("nothing is attested: that needs version 4")
         if self._attests:
             self._attestations = asyncio.create_task(self._attesting.run())
         self._is_open = True
@@ -833,12 +837,18 @@ class WebSocketBinaryHandler:
             return outgoing.timestamp
 
     def _deliver(
-        self, stream: str, timestamp: int, frame: EncodedFrame | bytes, place: SharedNumber | None = None, /
+        self,
+        stream: str,
+        timestamp: int,
+        frame: EncodedFrame | bytes,
+        place: SharedNumber | None = None,
+        by: PublishedBy = PublishedBy.HERE,
+        /,
     ) -> None:
         """Send a message that the backplane delivers, from this server or another one, to its viewers here."""
         if place is not None and place.template is not None:
             if entry := self._streams.get(stream):
-                entry.deliver_template(place.template, place, timestamp, self._now())
+                entry.deliver_template(place.template, place, timestamp, self._now(), by)
             return
         if stream == COMMANDS:
             self._rights.obey(bytes(frame))
@@ -846,8 +856,12 @@ class WebSocketBinaryHandler:
         if place is not None and isinstance(frame, EncodedFrame) and frame.flags & Flag.ENCRYPTED:
             self._deliver_sealed(stream, timestamp, frame, place)
             return
+        if place is not None and isinstance(frame, EncodedFrame) and frame.type is MessageType.STREAM_ATTESTATION:
+            if entry := self._streams.get(stream):
+                entry.deliver_attestation(frame, place, timestamp, self._now())
+            return
         try:
-            publication = self._publication(stream, timestamp, frame)
+            publication = self._publication(stream, timestamp, frame, by)
         except ValueError as error:
             logger.error("the backplane delivered a damaged frame: %s", type(error).__name__, extra={"stream": stream})
             return
@@ -859,7 +873,7 @@ class WebSocketBinaryHandler:
             if self._numbered is None:
                 entry.deliver(publication, now)
             else:
-                entry.deliver_at(publication, place, now)
+                entry.deliver_at(publication, place, now, by)
         self._stats.encoded += publication.encodings
 
     def _deliver_sealed(self, stream: str, timestamp: int, frame: EncodedFrame, place: SharedNumber) -> None:
@@ -872,13 +886,14 @@ class WebSocketBinaryHandler:
         if entry.is_sealed_by_publisher and not was_sealed:
             self._requests.end_for_those_who_cannot(stream)
 
-    def _publication(self, stream: str, timestamp: int, frame: EncodedFrame | bytes) -> Publication:
+    def _publication(self, stream: str, timestamp: int, frame: EncodedFrame | bytes, by: PublishedBy) -> Publication:
         seal = None if self._seals is None or stream == EVERYONE else self._seals.of(stream)
         if seal is None:
             publication = Publication(stream or None, timestamp, frame, self.settings)
         else:
             publication = SealedPublication(stream, timestamp, frame, self.settings, seal)
-        if self._signer is not None and stream != EVERYONE and publication.type in SIGNED_TYPES:
+        is_signed = stream != EVERYONE and publication.type in SIGNED_TYPES and by is not PublishedBy.OTHERS
+        if self._signer is not None and is_signed:
             publication.sign_with(self._signer)
         return publication
 
@@ -908,6 +923,14 @@ def _check_timestamp(message_type: MessageType, data: Any) -> None:
 def _numbered(backplane: Backplane) -> NumberedBackplane | None:
     """The backplane, if it numbers messages for peers of version 4."""
     return cast("NumberedBackplane", backplane) if getattr(backplane, "version", 0) >= 4 else None
+
+
+def _shared_numbers(backplane: Backplane, signer: SigningKey | None) -> NumberedBackplane | None:
+    """The same, and it proves to other servers what this one publishes, if there is a signer."""
+    numbered = _numbered(backplane)
+    if numbered is not None and signer is not None:
+        numbered.sign_with(signer)
+    return numbered
 
 
 def _for_many(number: MessageType | int, flags: Flag | int) -> tuple[MessageType, Flag | int]:

@@ -10,12 +10,12 @@ from typing import Any, Final, NamedTuple, Protocol
 from ..codec import EncodedFrame, Message
 from ..errors import InvalidDataFormat
 from ..messages.templates import Template, template_number
-from ..protocol import ErrorCode, Form, MessageType
+from ..protocol import HEADER_SIZES, ErrorCode, Form, MessageType
 from ..session import Binding, Loss, Outgoing, ServerSession, Settings, StreamPosition
 from ..session.outgoing import Tier
 from ..session.record_writer import Record, Wanted
 from .attesting import StreamAttester, attestation_frame
-from .backplane import SharedNumber
+from .backplane import PublishedBy, SharedNumber
 from .encodings import Encodings
 from .fan_out import FanOut, NoteSent
 from .fan_out import Viewer as UpToDateViewer
@@ -203,13 +203,20 @@ class Stream:
             self._number(publication, self.numbering, now)
         return self._deliver(publication, now)
 
-    def deliver_at(self, publication: Publication, place: SharedNumber | None, now: float) -> None:
+    def deliver_at(
+        self,
+        publication: Publication,
+        place: SharedNumber | None,
+        now: float,
+        by: PublishedBy = PublishedBy.HERE,
+    ) -> None:
         """Add a publication to the ring and send it to the viewers. Its number comes from the backplane.
 
         Args:
             publication: the message.
             place: its number; None if it has none, so that this server numbers it in an epoch of its own.
             now: in seconds of the loop's clock.
+            by: who has published it.
         """
         numbering = self.numbering
         if numbering is None:
@@ -220,7 +227,35 @@ class Stream:
         elif place is not None or numbering.publisher is None:  # otherwise it is beside the numbers
             self._follow_numbers(numbering, place)
             publication.set_position(numbering.take(), None if place is None else place.record)
+            self._note_for_attestation(numbering, publication, now, by)
         self._deliver(publication, now)
+
+    def _note_for_attestation(
+        self, numbering: Numbering, publication: Publication, now: float, by: PublishedBy
+    ) -> None:
+        """Have the next attestation name a message that a server with the signing key has published."""
+        if numbering.attester is not None and publication.signer is None and by is not PublishedBy.OTHERS:
+            numbering.attester.note(publication, now, is_own=by is PublishedBy.HERE)
+
+    def deliver_attestation(self, encoded: EncodedFrame, place: SharedNumber, timestamp: int, now: float) -> None:
+        """Add an attestation of a server to the ring and send it to the viewers of version 4.
+
+        Args:
+            encoded: its frame.
+            place: its number.
+            timestamp: in microseconds since 1970.
+            now: in seconds of the loop's clock.
+        """
+        numbering = self.numbering
+        if numbering is None:
+            return
+        self._follow_numbers(numbering, place)
+        position = numbering.take()
+        payload = encoded.frame[HEADER_SIZES[4] :]
+        if numbering.attester is not None:
+            numbering.attester.follow(payload, position.number)
+        outgoing = attestation_frame(payload, timestamp, position, self.name)
+        self._deliver(self._template_publication(timestamp, outgoing, position), now)
 
     def deliver_sealed_at(self, encoded: EncodedFrame, place: SharedNumber, timestamp: int, now: float) -> None:
         """Deliver a message that the stream's publisher has sealed, at this server or another one.
@@ -237,7 +272,14 @@ class Stream:
         self._follow_opening(numbering, place, opening)
         self._deliver_opaque(encoded, numbering, place.number, timestamp, now)
 
-    def deliver_template(self, template: Template, place: SharedNumber, timestamp: int, now: float) -> None:
+    def deliver_template(
+        self,
+        template: Template,
+        place: SharedNumber,
+        timestamp: int,
+        now: float,
+        by: PublishedBy = PublishedBy.HERE,
+    ) -> None:
         """Add a template to the ring and send it to the viewers of version 4.
 
         Args:
@@ -245,6 +287,7 @@ class Stream:
             place: its number.
             timestamp: in microseconds since 1970.
             now: in seconds of the loop's clock.
+            by: who has published it.
         """
         if self.numbering is None:
             return
@@ -256,7 +299,7 @@ class Stream:
         if self.numbering.present.has(place.number):
             self.numbering.take()  # it was among the templates that were there when the stream was joined
             return
-        if not self._publish_template(template, timestamp, self.numbering, now):
+        if not self._publish_template(template, timestamp, self.numbering, now, by):
             self.numbering.take()
 
     def take_up(
@@ -296,6 +339,7 @@ class Stream:
         if not numbering.is_shared or place.epoch != numbering.epoch:
             if numbering.publisher is not None:
                 self._note_ended(self.name, numbering.epoch)
+            self._finish_own_epoch(numbering)
             numbering.begin(place.epoch, place.number)
             numbering.present.is_bulk = place.is_bulk
             self._take_templates(numbering, place)
@@ -307,6 +351,11 @@ class Stream:
         if self._take_templates(numbering, place):
             self._tell_all(numbering)  # they were among messages that will not come
 
+    def _finish_own_epoch(self, numbering: Numbering) -> None:
+        """Attest the rest of an epoch that only this server has."""
+        if numbering.attester is not None and not numbering.is_shared and numbering.publisher is None:
+            self.attest(self.ring.latest + 1, asyncio.get_running_loop().time(), last=True)
+
     def _follow_opening(self, numbering: Numbering, place: SharedNumber, opening: Opening) -> None:
         """Begin the epoch of a publisher if that of the next message is not the present one, and tell the viewers."""
         admission = numbering.admission
@@ -317,6 +366,7 @@ class Stream:
         if is_new:
             if present.publisher is not None:
                 self._note_ended(self.name, present.epoch)
+            self._finish_own_epoch(numbering)
             numbering.begin_shared(opening)
         elif present.publisher is not opening.publisher:
             present.publisher = opening.publisher  # of a stream that was left and is followed again
@@ -456,7 +506,7 @@ class Stream:
             return MadeRecord()
         limit = self._settings.max_payload
         is_sealed = self._seals is not None and self._seals.seals(self.name)
-        numbering.writer.binds = is_sealed
+        numbering.writer.binds = is_sealed or numbering.attester is not None
         numbering.writer.filters = not is_sealed or (self._seals is not None and self._seals.compress)
         record, wanted = numbering.shared_record_of(source.data, now, exact=source.is_exact, max_payload=limit)
         return MadeRecord(numbering.epoch, record, wanted)
@@ -513,6 +563,21 @@ class Stream:
         """What the next attestation of this server signs; None if there is no signer."""
         return None if self.numbering is None else self.numbering.attester
 
+    @property
+    def attests_together(self) -> bool:
+        """True if other servers have the numbers of the present epoch, too."""
+        return self.numbering is not None and self.numbering.is_shared and self.numbering.publisher is None
+
+    @property
+    def delivered(self) -> int:
+        """Number of the last message of the present epoch in order."""
+        return 0 if self.numbering is None else self.numbering.next - 1
+
+    @property
+    def class_for_all(self) -> bool | None:
+        """The class of the messages of the present epoch; None if it is not decided."""
+        return None if self.numbering is None else self.numbering.present.is_bulk
+
     def attest(self, timestamp: int, now: float, *, last: bool = False) -> int:
         """Attest the messages that this server has published since the attestation before.
 
@@ -525,7 +590,7 @@ class Stream:
             The number of attestations: 0 or 1.
         """
         numbering = self.numbering
-        if numbering is None or numbering.attester is None or numbering.publisher is not None:
+        if numbering is None or numbering.attester is None or numbering.publisher is not None or numbering.is_shared:
             return 0
         payload = numbering.attester.attest(last=last)
         if payload is None:
@@ -628,15 +693,23 @@ class Stream:
         """True if the publisher of the present epoch seals its messages."""
         return self.numbering is not None and self.numbering.present.is_sealed
 
-    def _publish_template(self, template: Template, timestamp: int, numbering: Numbering, now: float) -> bool:
+    def _publish_template(
+        self,
+        template: Template,
+        timestamp: int,
+        numbering: Numbering,
+        now: float,
+        by: PublishedBy = PublishedBy.HERE,
+    ) -> bool:
         """Deliver a new template, and write records with it from then on. Returns False if it cannot be sent."""
         oldest = self._oldest(numbering)
         outgoing = numbering.encode_template(template, timestamp, self._settings)
         if outgoing is None:
             return False
         position = numbering.present.position(numbering.next - 1)
-        if numbering.attester is not None:
-            numbering.attester.note_template(self.name, template.payload)
+        if numbering.attester is not None and by is not PublishedBy.OTHERS:
+            is_own = by is PublishedBy.HERE
+            numbering.attester.note_template(self.name, template.payload, now, is_own=is_own)
         self._deliver(self._template_publication(timestamp, outgoing, position), now)
         numbering.write_with(template, outgoing, oldest, now)
         return True

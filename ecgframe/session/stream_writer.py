@@ -298,8 +298,9 @@ class StreamWriter:
         if payload is None:
             return False
         type = MessageType.STREAM_ATTESTATION
-        frame = build_frame(4, int(type), 0, timestamp, payload, 0, self.id, self.next)
-        encoded = EncodedFrame(frame, 4, type, 0, timestamp, len(payload), len(payload), 0, self.id, self.next)
+        place = self._form, self.id, self.next
+        frame = build_frame(4, int(type), 0, timestamp, payload, *place)
+        encoded = EncodedFrame(frame, 4, type, 0, timestamp, len(payload), len(payload), *place)
         self._keep(self._outgoing_of(encoded, 0, timestamp), None)
         return True
 

@@ -205,6 +205,58 @@ def wave(signal, **more):
     return Message(MessageType.ECG_DATA, {"signal": signal, "sampling_rate": 250} | more, 3, Flag(0), 1)
 
 
+@pytest.fixture(scope="module")
+def signing(tmp_path_factory):
+    """A server that signs, its URL, and its public key."""
+    signing = pytest.importorskip("ecgframe.signing")
+    pytest.importorskip("cryptography")
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    private = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+    form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    path = tmp_path_factory.mktemp("signing") / "signing.pem"
+    path.write_bytes(private.private_bytes(*form))
+    with live("--signing-key", path, "--protocol", 4, "--alerts", 1) as running:
+        yield url_of(running), signing.SigningKey(bytes(range(32))).public.hex()
+
+
+@pytest.mark.slow
+def test_signatures_are_verified(signing):
+    url, public = signing
+    done = run("watch", url, "ecg/1", "--signer", public, "--seconds", 4)
+    found = re.search(r"^signed +(\d+) signed, (\d+) attested$", done.output, re.M)
+    assert int(found[1]) >= 2
+    assert int(found[2]) >= 40
+    assert "UNSIGNED" not in done.output
+
+
+@pytest.mark.slow
+def test_who_is_not_known_is_told_and_is_the_exit_code(signing):
+    url, _ = signing
+    done = run("watch", url, "ecg/1", "--signer", "11" * 32, "--seconds", 13, "--json", code=3)
+    lines = lines_of(done.stdout)
+    assert {line["signature"] for line in of(lines, "message") if line["type"] == "ANOMALY_ALERT"} == {"unknown signer"}
+    assert of(lines, "attested") == []
+    assert len(of(lines, "unattested")[0]["numbers"]) > 0
+    [summary] = of(lines, "summary")
+    assert summary["proofs"].keys() == {"unsigned", "unattested"}
+
+
+@pytest.mark.slow
+def test_a_server_before_version_4_proves_nothing(url, signing):
+    done = run("watch", url, "ecg/1", "--signer", signing[1], "--seconds", 1, code=3)
+    assert re.search(r"nothing can be verified: the server speaks version 3$", done.output, re.M)
+    assert re.search(r"^signed +0 signed, 0 attested, \d+ UNVERIFIABLE$", done.output, re.M)
+
+
+@pytest.mark.slow
+def test_samples_are_written_and_what_is_proven_is_told(signing):
+    url, public = signing
+    done = run("watch", url, "ecg/1", "--signer", public, "--seconds", 2.5, "--samples")
+    assert re.search(r"signatures: \d+ signed, \d+ attested$", done.output, re.M)
+
+
 def test_rates_are_those_of_late():
     seen = StreamStats(100.0)
     assert seen.rates(100.0) == (0, 0, 0)

@@ -22,6 +22,7 @@ from ecgframe.records import read_record, shipped_ecg
 optional("websockets")
 
 from ecgframe.cli.watch.sample_views import CsvSamples, FormatChanged, JsonSamples  # noqa: E402 - behind the skip
+from ecgframe.cli.watch.stream_stats import StreamStats  # noqa: E402
 from ecgframe.client import Gap  # noqa: E402
 
 BEGIN = 1_768_473_045
@@ -44,7 +45,7 @@ def written(kind, *events, after=()):
         for event in events:
             view.gap(event) if isinstance(event, Gap) else view.message(event, None)
             await view.flush()
-        view.sum_up(None, None)
+        view.sum_up(None, StreamStats(0.0))
         await view.finish()
 
     asyncio.run(take())
@@ -199,7 +200,7 @@ def test_a_reader_that_is_slow_stops_neither_the_client_nor_the_end():
         assert await asyncio.to_thread(file.begun.wait, 20)  # so the loop goes on meanwhile
         flushing.cancel()
         await asyncio.wait([flushing])
-        view.sum_up(None, None)
+        view.sum_up(None, StreamStats(0.0))
         file.released.set()
         await view.finish()
 

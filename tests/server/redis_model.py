@@ -19,6 +19,7 @@ from ecgframe.server.redis.script import (
     LATEST,
     LEASE,
     LEAVE,
+    NOT_NEXT,
     NUMBERS,
     OPEN,
     OTHER_CLASS,
@@ -138,6 +139,17 @@ class Client:
     async def mget(self, keys):
         return await self._ask(lambda: [self._model.data.marks.get(key) for key in keys])
 
+    async def hmget(self, key, fields):
+        def answer():
+            found = self._model.data.numbers.get(key)
+            if found is None:
+                return [None, None]
+            latest = found["signed"].get(fields[1].removeprefix(b"signed:").decode())
+            shown = None if latest is None else " ".join(map(str, latest)).encode()
+            return [b"%d" % found["epoch"], shown]
+
+        return await self._ask(answer)
+
     async def lrange(self, key, first, last):
         return await self._ask(lambda: list(self._model.data.templates.get(key, ())))
 
@@ -214,7 +226,7 @@ class Client:
         if before is not None and before["owner"] and before["epoch"] != epoch:
             over = [*over, before["epoch"]][-KEPT_ENDED:]
         found = {"epoch": epoch, "last": last, "template": 0, "owner": token, "state": state, "bulk": "", "over": over}
-        found |= {"order": _order_of(token) or order, "until": self._model.now() + LEASE}
+        found |= {"signed": {}, "order": _order_of(token) or order, "until": self._model.now() + LEASE}
         self._model.data.numbers[numbers] = found
         return found
 
@@ -257,7 +269,7 @@ class Client:
         owner, bulk = found["owner"].encode(), found["bulk"].encode()
         return [found["epoch"], found["last"], template, owner, found["state"], bulk]
 
-    def _next_place(self, numbers, found, fresh, made_for, bulk):
+    def _next_place(self, numbers, found, fresh, made_for, bulk, link):
         """The epoch and number of a message that Redis numbers, and its class; or why it is not written."""
         if found["owner"]:
             if self._model.now() >= found["until"]:
@@ -268,6 +280,11 @@ class Client:
             return STALE
         if bulk and found["bulk"] and found["bulk"] != bulk:
             return OTHER_CLASS
+        if link:
+            signer, attested, own = link.split()
+            if found["signed"].get(signer, (0,))[0] != int(attested) - 1:
+                return NOT_NEXT
+            found["signed"][signer] = int(attested), own, found["last"] + 1
         found["bulk"] = found["bulk"] or bulk
         found["last"] += 1
         return found["epoch"], found["last"], found["bulk"]
@@ -279,21 +296,21 @@ class Client:
             if STALE in answers:
                 answers.append(STALE)
             else:
-                answers.append(self._write_one(args[:5], fresh, keys[4 * at : 4 * at + 4], args[6 + 10 * at :]))
+                answers.append(self._write_one(args[:5], fresh, keys[4 * at : 4 * at + 4], args[6 + 12 * at :]))
         self._model._wake()
         return answers
 
     def _write_one(self, limits, fresh, keys, args):
         origin, kept, *_ = limits
         stream, mark, numbers, templates = keys
-        number, time, frame, epoch, last, made_for, token, state, own, bulk = args[:10]
+        number, time, frame, epoch, last, made_for, token, state, own, bulk, proof, link = args[:12]
         if int(self._model.data.marks.get(mark, 0)) >= number:
             return 0
         found, place, fields = None, None, {}
         if numbers:
             found = self._numbered(numbers, fresh, ((epoch, last), token, state))
             if not own:
-                answer = self._next_place(numbers, found, fresh, made_for, bulk)
+                answer = self._next_place(numbers, found, fresh, made_for, bulk, link)
                 if isinstance(answer, int):
                     return answer
                 *place, bulk = answer
@@ -309,7 +326,12 @@ class Client:
         time = max(time, self._time_of(entries) + 1)
         assert time <= LATEST
         entries[:] = [entry for entry in entries if _numbers(entry[0])[0] >= time - kept]
-        entries.append((b"%d-0" % time, {b"o": origin, b"n": b"%d" % number, **fields, b"f": frame}))
+        entries.append(
+            (
+                b"%d-0" % time,
+                {b"o": origin, b"n": b"%d" % number, **fields, **({b"m": proof} if proof else {}), b"f": frame},
+            )
+        )
         self._model.data.marks[mark] = b"%d" % number
         if place is None:
             return time

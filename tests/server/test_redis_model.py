@@ -14,6 +14,7 @@ from ecgframe import Codec, MessageType
 pytestmark = pytest.mark.slow
 
 optional("redis.asyncio")
+pytest.importorskip("cryptography")
 
 from server.redis_model import ModelRedis  # noqa: E402
 
@@ -21,7 +22,9 @@ from ecgframe.server.redis.clock import RedisClock  # noqa: E402
 from ecgframe.server.redis.commands import Commands, Keys, own_pool, two_clients  # noqa: E402
 from ecgframe.server.redis.outbox import Message  # noqa: E402
 from ecgframe.server.redis.positions import NOTHING, Known, OwnPlace, Position, Refusal  # noqa: E402
+from ecgframe.server.redis.proofs import Proofs  # noqa: E402
 from ecgframe.server.redis.stream import check_frame  # noqa: E402
+from ecgframe.signing import SigningKey  # noqa: E402
 
 START = 1_705_314_660_000_000
 NAMES = ("ecg/1", "ecg/µ 2", "")
@@ -63,6 +66,7 @@ class RandomCommands:
     async def run(self, steps):
         for _ in range(steps):
             some = [self.write, self.numbers, self.reserve, self.templates, self.read, self.open, self.leave]
+            some.append(self.attested)
             await self.random.choice([*some, self.write, self.write])()
         return self.told
 
@@ -113,10 +117,15 @@ class RandomCommands:
             if name in self.tokens and self.random.random() < 0.4:
                 token, epoch = self.random.choice(self.tokens[name][-2:])
                 own = OwnPlace(epoch, self.random.randint(1, 99), token, b"%d" % self.number)
-                found, made_for = Known(Position(epoch, own.number), token, own.state), 0
+                found, made_for, link = Known(Position(epoch, own.number), token, own.state), 0, ""
+            link = ""
+            if made_for and self.random.random() < 0.5:
+                link = f"{self.random.choice(['0a', '0b'])} {self.random.randint(1, 2)} {self.number:064x}"
             record = frame if frame is TEMPLATE else None
             messages.append(
-                Message(self.number, name, self.time, encoded, PLAIN, record, made_for, own=own, is_bulk=is_bulk)
+                Message(
+                    self.number, name, self.time, encoded, PLAIN, record, made_for, own=own, is_bulk=is_bulk, link=link
+                )
             )
             times.append(self.time)
             known.append(found)
@@ -139,6 +148,11 @@ class RandomCommands:
         name = self.random.choice(NAMES[:2])
         self.told.append(("reserved", await self.commands.reserve_template(name, self.some_position(name))))
 
+    async def attested(self):
+        name = self.random.choice(NAMES[:2])
+        epoch, signer = self.random.choice(self.known[name]).epoch, bytes((self.random.choice([10, 11]),))
+        self.told.append(("attested", await self.commands.last_attestation(name, epoch, signer)))
+
     async def templates(self):
         name = self.random.choice(NAMES[:2])
         found = await self.commands.templates(name, self.random.choice(self.known[name]).epoch)
@@ -153,19 +167,31 @@ class RandomCommands:
                 place = Position(int(epoch), int(number))
                 token = self.token_name(fields.get(b"w", b"").decode())
                 self.told.append(("read", key, id, fields[b"n"], fields[b"f"], self.epochs.of(place), token))
-                self.told.append(("class", fields.get(b"c")))
+                self.told.append(("class and proof", fields.get(b"c"), fields.get(b"m")))
         for name in NAMES:
             self.told.append(("last", await self.commands.last_id(name)))
         self.told.append(("marks", await self.commands.marks(NAMES)))
 
 
-@pytest.mark.parametrize("seed", range(8))
-def test_the_model_answers_as_redis_does(tmp_path, seed):
+def test_the_model_answers_as_redis_does(tmp_path):
+    met = {"refusals": set(), "attested": set()}
+    for seed in range(8):
+        (tmp_path / str(seed)).mkdir()
+        compare(tmp_path / str(seed), seed, met)
+    assert met["refusals"] >= {None, Refusal.NOT_NEXT}
+    assert met["attested"] == {True, False}
+
+
+def compare(tmp_path, seed, met):
+    """Give both the same random commands."""
+
     async def conversation(clients):
         async with clients as (writing, reading):
             clock = RedisClock(lambda: START)
             keys = Keys("ecgframe:", b"me")
-            commands = Commands(writing, reading, keys=keys, origin=b"me", kept=10**15, max_bytes=2**30, clock=clock)
+            proofs = Proofs(SigningKey(bytes(32)))
+            options = {"kept": 10**15, "max_bytes": 2**30, "clock": clock, "proofs": proofs}
+            commands = Commands(writing, reading, keys=keys, origin=b"me", **options)
             return await RandomCommands(commands, seed).run(120)
 
     async def both(url):
@@ -173,6 +199,8 @@ def test_the_model_answers_as_redis_does(tmp_path, seed):
         assert real == await conversation(ModelRedis(seed).clients("a"))
         refusals = {one[3] for one in real if one[0] == "written"}
         assert refusals >= {None, Refusal.STALE, Refusal.DENIED}
+        met["refusals"] |= refusals
+        met["attested"] |= {one[1] is not None for one in real if one[0] == "attested"}
 
     with redis_server(tmp_path) as server:
         run(both(server.url))

@@ -27,6 +27,8 @@ export interface PublisherOwner {
   readonly id: number;
   /** Sends a message over a connection to a server before version 4. */
   sendMessage(type: MessageType, data: Readonly<Record<string, unknown>>, options: PublishedOptions): Promise<bigint>;
+  /** Reports an error that no call of the application can return. */
+  report(error: Error): void;
   /** Forgets a publisher that is over. */
   forget(publisher: AttachedPublisher): void;
 }

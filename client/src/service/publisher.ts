@@ -4,6 +4,7 @@ import { type ExactCounts, ExactSamples } from "../codec/exact.js";
 import { fieldOf } from "../codec/fields.js";
 import type { RecordFields } from "../codec/record.js";
 import type { Keyring } from "../codec/seal.js";
+import type { SigningKey } from "../codec/signing.js";
 import { ProtocolError } from "../errors.js";
 import { Capability, DATA_TYPES, ErrorCode, Flag, MAX_STREAM_NAME, MessageType } from "../protocol.js";
 import type { SessionEvent } from "../session/client-session.js";
@@ -18,6 +19,8 @@ import { StreamSealer } from "./stream-sealer.js";
 
 /** Milliseconds after which a stream is opened again that the server could not open. */
 const ASK_AGAIN = 2000;
+/** Milliseconds between two attestations. */
+const ATTESTING = 1000;
 
 /** Messages of a publisher that the server does not have: they were not in memory any more, or were refused. */
 export interface Lost {
@@ -45,6 +48,11 @@ export interface PublishOptions {
    * `priority`. Viewers of version 4 get them as the server's `publish(..., bulk=True)` sends them.
    */
   readonly bulk?: boolean;
+  /**
+   * Signs alerts and predictions, and attests all other messages once a second, so that viewers with its public key know that
+   * they are from here and unchanged. Only for a stream that is sealed: a server packs plain messages again.
+   */
+  readonly signer?: SigningKey;
   /** Called with each loss. */
   readonly onLost?: (lost: Lost) => unknown;
 }
@@ -85,17 +93,22 @@ export class Publisher implements AttachedPublisher {
   readonly #receipts = new Map<bigint, Receipt>();
   #flushes: Receipt[] = [];
   #failure: Error | null = null;
+  #attesting: ReturnType<typeof setInterval> | undefined;
 
   /** Use `publisher`. */
   constructor(stream: string, options: PublishOptions, owner: PublisherOwner) {
-    const { samples = "as given", memory = {}, compress = false, bulk = false, onLost } = options;
+    const { samples = "as given", memory = {}, compress = false, bulk = false, signer = null, onLost } = options;
     const { id, settings, clock } = owner;
     const { messages, bytes } = { ...DEFAULT_MEMORY, ...memory };
     if (!(messages >= 1 && bytes >= 1))
       throw new RangeError("the memory of a publisher is at least 1 message and 1 byte");
+    const keys = owner.keys && isSealed(owner.keys, stream) ? owner.keys : null;
+    if (signer && !keys)
+      throw new RangeError("a publisher signs only streams that it seals: servers pack plain messages again");
     this.stream = stream;
-    this.#sealer = owner.keys && isSealed(owner.keys, stream) ? new StreamSealer(stream, owner.keys, compress) : null;
     this.#writer = new StreamWriter(stream, id, settings, clock, { messages, bytes }, undefined, bulk);
+    this.#sealer = keys && new StreamSealer(stream, keys, compress, signer, this.#writer.epoch);
+    if (signer) this.#attesting = setInterval(() => void this.#attest(false), ATTESTING);
     this.#settings = settings;
     this.#exact = samples === "exact" ? new ExactSamples() : null;
     this.#onLost = onLost;
@@ -152,6 +165,7 @@ export class Publisher implements AttachedPublisher {
     sealer: StreamSealer,
   ): Promise<bigint> {
     const counts = this.#countsOf(type, fields);
+    sealer.renew(this.#writer);
     const prepared = this.#writer.prepare(type, fields, flagsOf(options), now(), counts, sealer.isConstant);
     return sealer.put(prepared, this.#writer).then(({ timestamp }) => {
       if (this.#failure) throw this.#failure;
@@ -191,7 +205,9 @@ export class Publisher implements AttachedPublisher {
 
   /** Waits until the server has all messages, then stops publishing. */
   async close(): Promise<void> {
+    clearInterval(this.#attesting);
     try {
+      if (!this.#failure) await this.#attest(true);
       await this.flush();
     } finally {
       this.end(new ConnectionLost("the publisher is closed"));
@@ -270,6 +286,7 @@ export class Publisher implements AttachedPublisher {
   end(failure: Error): void {
     if (this.#failure) return;
     this.#failure = failure;
+    clearInterval(this.#attesting);
     this.#forgetQuestion();
     this.#writer.disconnected();
     for (const { reject } of [...this.#receipts.values(), ...this.#flushes]) reject(failure);
@@ -298,6 +315,15 @@ export class Publisher implements AttachedPublisher {
   }
 
   // --- inside ---
+
+  async #attest(last: boolean): Promise<void> {
+    try {
+      await this.#sealer?.attest(this.#writer, last);
+      this.pump();
+    } catch (error) {
+      this.#owner.report(error as Error);
+    }
+  }
 
   /** Ends the publisher if the server does not take what is sealed. */
   #isUnderstood({ session }: Connection, { isConstant }: StreamSealer): boolean {
@@ -401,10 +427,11 @@ function flagsOf({ priority, acknowledged }: PublishedOptions): number {
  *
  * If the application has a key of the stream (`new Sealing({ keys })`), the messages are sealed end to end: the server and
  * everything behind it needs no key, and viewers need one of their own. Then each message needs a `timestamp`, and a server
- * that takes no sealed messages ends the publisher.
+ * that takes no sealed messages ends the publisher. With `signer`, they are signed and attested before they are sealed; `close`
+ * makes the last attestation.
  *
  * @param service a `WebSocketBinaryService`
- * @throws RangeError if the name is empty or too long, or an option is out of range
+ * @throws RangeError if the name is empty or too long, an option is out of range, or there is a signer and no key
  * @throws Error if there is a publisher of the stream already
  */
 export function publisher(service: PublisherHost, stream: string, options: PublishOptions = {}): Publisher {

@@ -415,6 +415,7 @@ export class WebSocketBinaryService implements PublisherHost, HistoryHost {
       keys: this.#seals?.own ?? null,
       id: ++this.#latestId,
       sendMessage: (type, data, how) => this.sendMessage(type, data, how),
+      report: (error) => this.#events.emit("error", { error }),
       forget: (over) => {
         if (this.#publishers.get(stream) === over) this.#publishers.delete(stream);
       },

@@ -70,6 +70,11 @@ export class RecordWriter {
     if (this.#byKey.size > TEMPLATES_IN_FORCE) this.#byKey.delete(this.#byKey.keys().next().value as string);
   }
 
+  /** Forgets the templates that are written with: others are made, with other numbers. */
+  forgetTemplates(): void {
+    this.#byKey.clear();
+  }
+
   #mayMake(now: number): boolean {
     this.#madeAt = this.#madeAt.filter((at) => at > now - MINUTE);
     return this.#madeAt.length < TEMPLATES_PER_MINUTE && this.#latest < LARGEST_TEMPLATE;

@@ -31,6 +31,8 @@ export interface Prepared {
   /** PRIORITY and ACK_REQUIRED. */
   readonly flags: number;
   readonly payload: Uint8Array;
+  /** Of a record with a filter: its payload without that, which is what is signed. */
+  readonly unfiltered?: Uint8Array;
   /** The template, if it is one. */
   readonly template: Template | null;
   /** Of a record: the number of its template. */
@@ -190,11 +192,18 @@ export class StreamWriter {
       return [{ type, form: 0, flags, payload, template: null, of: null }];
     }
     const { template, payload } = record;
-    const prepared: Prepared = { type, form: Form.RECORD, flags, payload, template: null, of: template.number };
+    const unfiltered = delta ? template.withoutFilter(payload) : payload;
+    const of = template.number;
+    const prepared: Prepared = { type, form: Form.RECORD, flags, payload, unfiltered, template: null, of };
     if (!record.isNew) return [prepared];
     this.#records.writeWith(template, now);
     const before = { type: MessageType.STREAM_TEMPLATE, form: 0, flags: 0, payload: template.payload, of: null };
     return [{ ...before, template }, prepared];
+  }
+
+  /** Makes the templates of the records that follow anew. */
+  renewTemplates(): void {
+    this.#records.forgetTemplates();
   }
 
   /** Returns the payload compressed; undefined if it is not to be compressed. */
@@ -250,7 +259,8 @@ export class StreamWriter {
 
   #outgoingOf(type: MessageType, frame: Uint8Array<ArrayBuffer>, flags: number, timestamp: bigint): Outgoing {
     // Behind the data before it, whatever its type.
-    const tier = tierOf(type === MessageType.STREAM_TEMPLATE ? MessageType.ECG_DATA : type, flags);
+    const waits = type === MessageType.STREAM_TEMPLATE || type === MessageType.STREAM_ATTESTATION;
+    const tier = tierOf(waits ? MessageType.ECG_DATA : type, flags);
     return {
       frame,
       type,

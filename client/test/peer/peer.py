@@ -19,6 +19,7 @@ import msgpack
 import numpy as np
 from rendering import from_json, to_json
 
+import ecgframe
 from ecgframe import Codec, Compression, Flag, Message, MessageType, ProtocolError
 from ecgframe.client import Gap
 from ecgframe.client.cursor import StreamCursor
@@ -135,6 +136,37 @@ class Peer:
         """Break all connections off."""
         cut = [connection.transport.abort() for connection in list(self.listening.connections)]
         return {"connections": len(cut)}
+
+    async def view(self, *, stream, stream_keys, signers):
+        """Watch a stream of the server with a Python client, with keys and public keys (hexadecimal) of its own."""
+        keys = StoredKeys([_key(**one) for one in stream_keys])
+        known = [bytes.fromhex(one) for one in signers]
+        url = f"ws://127.0.0.1:{self.port}/ws"
+        client = ecgframe.connect(url, settings=Settings(versions=(1, 2, 3, 4)), keys=keys, signers=known)
+        await client.__aenter__()
+        self.viewed, self.attested = [], []
+        subscription = client.subscribe(stream, on_attestation=self.attested.append)
+        await subscription.__aenter__()
+        self.viewing = asyncio.create_task(self._view(subscription))
+        return {}
+
+    async def _view(self, subscription):
+        async for message in subscription:
+            self.viewed.append({"type": int(message.type), "number": message.sequence, "signature": message.signature})
+
+    async def seen(self):
+        """What the Python client has seen: messages, and what was attested or not."""
+        told = [
+            {
+                "kind": type(one).__name__,
+                "numbers": list(one.numbers),
+                "unseen": getattr(one, "unseen", 0),
+                "missing": getattr(one, "missing", 0),
+                "last": getattr(one, "last", False),
+            }
+            for one in self.attested
+        ]
+        return {"messages": self.viewed, "told": told}
 
     async def publish(self, *, stream, type=MessageType.ECG_DATA, data, flags=0):
         return {"timestamp": str(await self.handler.publish(stream, MessageType(type), from_json(data), flags))}

@@ -129,7 +129,7 @@ def serve(
             "--signing-key",
             metavar="FILE",
             help="Sign alerts and predictions with this Ed25519 key (PEM, PKCS #8), and attest all else once a second, "
-            "for viewers of version 4. With --redis, nothing is attested.",
+            "for viewers of version 4. Servers that share Redis need the same key.",
         ),
     ] = None,
     keys_without_tls: Annotated[

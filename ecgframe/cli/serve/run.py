@@ -167,8 +167,8 @@ def _announce(server: LiveServer, host: str, port: int, on_recording: Sequence[s
         sealed = {key.stream for key in server.key_file}
         lines += [f"Sealed: {counted(len(sealed), 'stream')}, of which {len(sealed & set(streams))} are played here"]
     if server.signer is not None:
-        is_alone = isinstance(server.backplane, LocalBackplane)
-        attested = "all else is attested each second" if is_alone else "nothing is attested, because of Redis"
+        speaks_numbers = 4 in server.versions
+        attested = "all else is attested each second" if speaks_numbers else "nothing is attested without version 4"
         lines += [f"Alerts and predictions are signed, {attested}: public key {server.signer.public.hex()}"]
     if streams and server.publish:
         lines += ["Clients may publish other streams"]

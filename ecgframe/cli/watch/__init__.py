@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ..live_streams import Server
-from ..options import Headers, Keys, http_headers, moment, positive
+from ..options import Headers, Keys, Signers, http_headers, moment, positive, public_keys
 from ..plain_errors import plain_errors
 from ..protocol_versions import DEFAULT_PROTOCOL, Protocol, versions_up_to
 from ..trust import Ca, Insecure, trusted_by
@@ -46,6 +46,7 @@ def watch(
     ] = None,
     protocol: Protocol = DEFAULT_PROTOCOL,
     keys: Keys = None,
+    signer: Signers = None,
     header: Headers = None,
     ca: Ca = None,
     insecure: Insecure = False,
@@ -57,11 +58,14 @@ def watch(
 
     With **--samples**, missing samples are empty cells (null in JSON). Gaps are told on standard error, or are objects
     of their own in JSON lines. The exit code is then 3 if samples were missing between messages or could not be shown.
+
+    With **--signer**, version 4 is spoken and signatures are verified. Messages that nobody known has signed or
+    attested are told, and the exit code is 3 if there were any. The last seconds before the end cannot be attested yet.
     """
     if stream is not None and len(stream) > 1:
         message = "one stream is followed at a time; ecgframe record writes several to files"
         raise typer.BadParameter(message, param_hint="STREAM")
-    begin, headers = moment(since), http_headers(header)
+    begin, headers, signers = moment(since), http_headers(header), public_keys(signer)
     with plain_errors():
         from .run import watch_stream  # noqa: PLC0415 - loads asyncio and websockets
 
@@ -72,8 +76,9 @@ def watch(
             samples=samples,
             as_json=as_json,
             since=begin,
-            versions=versions_up_to(protocol),
+            versions=versions_up_to(4 if signers else protocol),
             keys=keys,
+            signers=signers,
             headers=headers,
             trusted=trusted_by(url, ca, insecure),
         )

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ...codec import Message
     from ...errors import ProtocolError
     from ...seal import Keyring
+    from ...signing import Attested, Unattested
 
 
 LEAVING_SECONDS: Final = 3.0
@@ -48,12 +49,14 @@ def watch_stream(
     headers: list[tuple[str, str]],
     trusted: SSLContext | None = None,
     keys: Path | None = None,
+    signers: list[bytes] | None = None,
 ) -> bool:
     """Follow a stream. The arguments are those of the command; ``since`` is a number of seconds ago, or a time.
-    ``versions`` are the protocol versions to speak.
+    ``versions`` are the protocol versions to speak; ``signers`` the public keys by which messages are verified.
 
     Returns:
-        True if everything that was asked for was shown.
+        True if everything that was asked for was shown, and with ``signers`` if nothing was found that they have not
+        signed.
 
     Raises:
         ConnectingError: the connection cannot be made, or is lost and cannot be restored; or no stream is named, and
@@ -64,19 +67,22 @@ def watch_stream(
     stream = only_stream(url, headers, trusted) if stream is None else stream
     check_stream_names([stream])
     keyring = None if keys is None else read_keys(keys, "--keys")
-    view = _view(stream, samples=samples, as_json=as_json)
+    view = _view(stream, samples=samples, as_json=as_json, verifies=bool(signers))
     logging.getLogger("ecgframe").addHandler(logging.NullHandler())  # the view reports the same events
     with connecting_to(url):
-        asyncio.run(Watcher(url, stream, since, versions, headers, view, trusted, keyring).run(seconds))
-    return view.is_whole
+        watcher = Watcher(url, stream, since, versions, headers, view, trusted, keyring, signers or None)
+        asyncio.run(watcher.run(seconds))
+    return view.is_whole and watcher.is_proven
 
 
-def _view(stream: str, *, samples: bool, as_json: bool) -> View:
+def _view(stream: str, *, samples: bool, as_json: bool, verifies: bool) -> View:
     if samples:
         kind = JsonSamples if as_json else CsvSamples
         return kind(stream, sys.stdout.buffer, Terminal(stderr=True))
     console = Terminal()
-    return JsonLines() if as_json else LiveTable(console) if console.is_terminal else Lines(console)
+    if as_json:
+        return JsonLines(verifies=verifies)
+    return LiveTable(console, verifies=verifies) if console.is_terminal else Lines(console, verifies=verifies)
 
 
 class Watcher:
@@ -91,6 +97,7 @@ class Watcher:
         view: shows the messages and the statistics.
         trusted: TLS context; None to trust the system's certificate authorities.
         keys: keys of sealed streams; None for those of the server.
+        signers: public keys by which messages are verified; None to verify nothing.
     """
 
     def __init__(
@@ -103,6 +110,7 @@ class Watcher:
         view: View,
         trusted: SSLContext | None = None,
         keys: Keyring | None = None,
+        signers: list[bytes] | None = None,
     ) -> None:
         options: dict[str, Any] = {} if trusted is None else {"ssl": trusted}
         self._client = connect(
@@ -112,6 +120,7 @@ class Watcher:
             on_error=self._on_error,
             additional_headers=headers,
             keys=keys,
+            signers=signers,
             **options,
         )
         self._url = url
@@ -119,9 +128,14 @@ class Watcher:
         self._stream = stream
         self._since = since
         self._view = view
-        self._seen = StreamStats(time.monotonic())
+        self._seen = StreamStats(time.monotonic(), verifies=signers is not None)
         self._connected_at = 0.0
         self._trouble: asyncio.Future[None] | None = None
+
+    @property
+    def is_proven(self) -> bool:
+        """False if signatures are verified, and something was found that no known signer has signed."""
+        return not self._seen.unproven
 
     async def run(self, seconds: float | None) -> None:
         """Follow for ``seconds``, or until Ctrl-C or the end of the stream."""
@@ -170,7 +184,10 @@ class Watcher:
 
     async def _follow(self) -> None:
         async with self._client as client:
-            async for message in client.subscribe(self._stream, await self._begin(), on_gap=self._on_gap):
+            on_attestation = self._on_attestation if self._seen.verifies else None
+            async for message in client.subscribe(
+                self._stream, await self._begin(), on_gap=self._on_gap, on_attestation=on_attestation
+            ):
                 latency = self._latency(message)
                 self._seen.note(message, latency)
                 self._view.message(message, latency)
@@ -202,13 +219,19 @@ class Watcher:
         if state is State.CONNECTED:
             self._connected_at = time.time()
             self._seen.reconnections = max(self._client.stats()["connections"] - 1, 0)
+            self._seen.note_version(self._client.version)
         self._show(self._view.state, self._client, state)
 
     def _on_gap(self, gap: Gap) -> None:
         self._seen.note_gap(gap)
         self._view.gap(gap)
 
+    def _on_attestation(self, found: Attested | Unattested) -> None:
+        self._seen.note_attestation(found)
+        self._show(self._view.attestation, found)
+
     def _on_error(self, error: ProtocolError) -> None:
+        self._seen.note_error(error)
         self._show(self._view.error, error)
 
     def _show(self, show: Callable[..., None], *arguments: object) -> None:

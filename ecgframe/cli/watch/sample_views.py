@@ -17,7 +17,7 @@ from ...tools import ToolError
 from ..formats import duration
 from ..live_view import ERRORS_TOLD, LiveView
 from .live_samples import LiveSamples, Missing, Rows
-from .views import View
+from .views import View, proofs_told
 
 if TYPE_CHECKING:
     from ...client import Client, Gap, State
@@ -79,6 +79,10 @@ class SampleView(View):
             if self._samples.refused <= ERRORS_TOLD:
                 self._live.say(f"a message of {self._stream!r} cannot be shown: {error}")
 
+    def warn(self, text: str) -> None:
+        """Print a warning to standard error."""
+        self._live.say(text)
+
     def refresh(self, client: Client, seen: StreamStats) -> None:
         """Show no statistics."""
 
@@ -86,6 +90,8 @@ class SampleView(View):
         """Say what was received and not written."""
         for missing in self._samples.rest():
             self._take(missing)
+        if seen.verifies:
+            self._live.say(f"signatures: {proofs_told(seen)}")
         if self._samples.refused:
             self._live.say(f"refused: {counted(self._samples.refused, 'message')} that cannot be shown")
         if self._samples.repeated:

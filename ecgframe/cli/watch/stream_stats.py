@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from ...protocol import MessageType
+from ...protocol import Check, MessageType
+from ...signing import SIGNED_TYPES, Signature, Unattested
 
 if TYPE_CHECKING:
     from ...client import Gap
     from ...codec import Message
+    from ...errors import ProtocolError
+    from ...signing import Attested
 
 NOW: Final = 3.0
 """Seconds over which a rate is averaged."""
 
 TIMED: Final = 100_000
 """Latencies that are kept, for the summary."""
+
+NUMBERED: Final = 4
+"""First version whose messages can be signed and attested."""
 
 RECENT: Final = 200
 """Number of the latest latencies that count as recent."""
@@ -62,9 +68,16 @@ class StreamStats:
         reconnections: number of connections after the first.
         alerts: number of ANOMALY_ALERT messages.
         last_alert: payload of the latest of those.
+        verifies: whether signatures are verified.
+        proofs: with ``verifies``, number of messages by what is known of them: "signed" and "attested" by a known
+            signer; and "unattested", "unsigned" (alerts and predictions), "refused" (a signature that is not right) and
+            "unverifiable" (received before version 4).
     """
 
-    def __init__(self, now: float) -> None:
+    def __init__(self, now: float, *, verifies: bool = False) -> None:
+        self.verifies = verifies
+        self.proofs: Counter[str] = Counter()
+        self._is_numbered = True
         self.messages = 0
         self.samples = 0
         self.nbytes = 0
@@ -79,9 +92,36 @@ class StreamStats:
         self._latencies: deque[float] = deque(maxlen=TIMED)
         self._past: deque[Totals] = deque([Totals(now, 0, 0, 0)])
 
+    @property
+    def unproven(self) -> int:
+        """Number of messages that no known signer has signed, as far as that is known; 0 if nothing is verified."""
+        return self.proofs.total() - self.proofs["signed"] - self.proofs["attested"]
+
+    def note_version(self, version: int | None) -> None:
+        """Note which version the connection speaks."""
+        self._is_numbered = version is None or version >= NUMBERED
+
+    def note_attestation(self, found: Attested | Unattested) -> None:
+        """Count messages that were attested, or were not in time."""
+        self.proofs["unattested" if isinstance(found, Unattested) else "attested"] += len(found.numbers)
+
+    def note_error(self, error: ProtocolError) -> None:
+        """Count a message that was refused, if that was for its signature."""
+        self.proofs["refused"] += self.verifies and error.check is Check.SIGNATURE
+
+    def _note_signature(self, message: Message) -> None:
+        if not self._is_numbered:
+            self.proofs["unverifiable"] += 1
+        elif message.signature == Signature.VALID:
+            self.proofs["signed"] += 1
+        elif message.type in SIGNED_TYPES or message.signature is not None:
+            self.proofs["unsigned"] += 1
+
     def note(self, message: Message, latency: float | None) -> None:
         """Count a message. ``latency`` is in seconds; None if unknown."""
         self.messages += 1
+        if self.verifies:
+            self._note_signature(message)
         if latency is not None:
             self._latencies.append(latency)
         data = message.data if isinstance(message.data, dict) else {}

@@ -20,13 +20,16 @@ from ...foreign_text import printable
 from ...plural import counted
 from ...protocol import MessageType
 from ...session import Settings
+from ...signing import Signature, Unattested
 from ..console import print_json
 from ..formats import duration, size
+from .stream_stats import NUMBERED
 
 if TYPE_CHECKING:
     from ...client import Client, Gap
     from ...codec import Message
     from ...errors import ProtocolError
+    from ...signing import Attested
     from ..console import Terminal
     from .stream_stats import Latency, Rates, StreamStats
 
@@ -68,6 +71,15 @@ class View(ABC):
     def error(self, error: ProtocolError) -> None:
         """Show an error that the server reported or the client found."""
 
+    def attestation(self, found: Attested | Unattested) -> None:
+        """Show that messages were attested, or were not in time."""
+        if isinstance(found, Unattested):
+            self.warn(not_attested(found))
+
+    @abstractmethod
+    def warn(self, text: str) -> None:
+        """Show a warning."""
+
     async def flush(self) -> None:  # noqa: B027 - most views have nothing to wait for
         """Wait until what ``message`` has shown is written."""
 
@@ -94,20 +106,27 @@ class View(ABC):
 class _ForPeople(View):
     """Prints events as lines of text."""
 
-    def __init__(self, console: Terminal) -> None:
+    def __init__(self, console: Terminal, *, verifies: bool = False) -> None:
         self._console = console
+        self._verifies = verifies
+
+    def warn(self, text: str) -> None:
+        """Print a line."""
+        self._say(text, "bold red")
 
     def state(self, client: Client, state: State) -> None:
         """Print that the client has connected or lost the connection; the summary says the rest."""
         if state is State.CONNECTED:
             self._say(f"connected, V{client.version}", "green")
+            if self._verifies and (client.version or 0) < NUMBERED:
+                self.warn(f"nothing can be verified: the server speaks version {client.version}")
         elif state is State.RECONNECTING:
             self._say("the connection is lost; connecting again", "yellow")
 
     def message(self, message: Message, latency: float | None) -> None:
         """Print an alert."""
         if message.type is MessageType.ANOMALY_ALERT and isinstance(message.data, dict):
-            self._say(_alert(message.data), "bold red")
+            self._say(f"{_alert(message.data)}{_signed(message, self._verifies)}", "bold red")
 
     def gap(self, gap: Gap) -> None:
         """Print a gap."""
@@ -127,6 +146,8 @@ class _ForPeople(View):
             "latency": _latency(seen.latency()),
             "lost": _losses(seen),
         }
+        if seen.verifies:
+            lines["signed"] = proofs_told(seen)
         if seen.alerts:
             lines["alerts"] = f"{seen.alerts:,}"
         for name, value in lines.items():
@@ -144,6 +165,7 @@ class Lines(_ForPeople):
         """Print a line."""
         now = time.monotonic()
         parts = [_rates(seen.rates(now)), f"latency {_latency(seen.latency(recent=True))}", _losses(seen)]
+        parts += [proofs_told(seen)] if seen.verifies else []
         self._say("  ".join(parts), "none")
 
 
@@ -152,8 +174,8 @@ class LiveTable(_ForPeople):
 
     period = 0.25
 
-    def __init__(self, console: Terminal) -> None:
-        super().__init__(console)
+    def __init__(self, console: Terminal, *, verifies: bool = False) -> None:
+        super().__init__(console, verifies=verifies)
         self._live: Live | None = None
         self._stream = ""
 
@@ -184,9 +206,29 @@ class LiveTable(_ForPeople):
         table.add_row("network", _network(client))
         table.add_row("so far", f"{seen.messages:,} messages, {seen.samples:,} samples, {size(seen.nbytes)}")
         table.add_row("lost", Text(_losses(seen), style="yellow" if seen.gaps else ""))
+        if seen.verifies:
+            table.add_row("signed", Text(proofs_told(seen), style="bold red" if seen.unproven else ""))
         if seen.alerts:
             table.add_row("alerts", Text(f"{seen.alerts:,}; last: {_alert(seen.last_alert)}", style="red"))
         return table
+
+
+def proofs_told(seen: StreamStats) -> str:
+    """Say what is known of the signatures."""
+    found = [f"{seen.proofs['signed']:,} signed, {seen.proofs['attested']:,} attested"]
+    names = ("unattested", "unsigned", "refused", "unverifiable")
+    return ", ".join([*found, *(f"{seen.proofs[name]:,} {name.upper()}" for name in names if seen.proofs[name])])
+
+
+def not_attested(found: Unattested) -> str:
+    """Say which messages nobody known has attested."""
+    numbers = found.numbers
+    which = f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
+    return f"nobody known has made {counted(len(numbers), 'message')}: {which}"
+
+
+def _signed(message: Message, verifies: bool) -> str:
+    return "" if not verifies or message.signature == Signature.VALID else f" ({message.signature or 'UNSIGNED'})"
 
 
 def _state(client: Client, elapsed: float) -> Text:
@@ -247,6 +289,21 @@ def _clock(timestamp: int) -> str:
 class JsonLines(View):
     """Prints one JSON object a line, with ``event`` and ``time`` (Unix seconds). Latencies are in seconds."""
 
+    def __init__(self, *, verifies: bool = False) -> None:
+        self._verifies = verifies
+
+    def warn(self, text: str) -> None:
+        """Print an event."""
+        self._print("warning", message=text)
+
+    def attestation(self, found: Attested | Unattested) -> None:
+        """Print which messages were attested by whom, or were not in time."""
+        if isinstance(found, Unattested):
+            self._print("unattested", numbers=list(found.numbers))
+        else:
+            fields = {"unseen": found.unseen, "missing": found.missing, "last": found.last}
+            self._print("attested", numbers=list(found.numbers), signer=found.signer.hex(), **fields)
+
     def state(self, client: Client, state: State) -> None:
         """Show that the client has entered a state."""
         self._print("state", state=str(state), version=client.version)
@@ -258,6 +315,7 @@ class JsonLines(View):
             type=message.type.name,
             timestamp=message.timestamp,
             flags=int(message.flags),
+            **({"number": message.sequence, "signature": message.signature} if self._verifies else {}),
             latency=latency,
             data=_shown(message.data),
         )
@@ -296,6 +354,7 @@ class JsonLines(View):
             "gaps": seen.gaps,
             "dropped": seen.dropped,
             "reconnections": seen.reconnections,
+            **({"proofs": dict(seen.proofs)} if seen.verifies else {}),
         }
 
     def _print(self, event: str, **fields: Any) -> None:

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from ...codec import Codec
 from ...errors import PermissionDenied
 from ...protocol import LARGEST_LENGTH, Flag, Form, MessageType
+from ...session import StreamPosition
+from ..attesting import encode_attestation
 from ..backplane import UNNUMBERED, Deliver
 from ..logs import log_failure, logger
 from ..opening import Opening
@@ -35,6 +37,7 @@ from .commands import (
 )
 from .outbox import Message, Outbox
 from .positions import OwnPlace, Position
+from .proofs import Proofs
 from .reader import Reader
 from .stream import FollowedStream, FollowedStreams
 from .writer import Writer
@@ -46,6 +49,8 @@ if TYPE_CHECKING:
 
     from ...codec import EncodedFrame
     from ...messages.templates import Template
+    from ...signing import SigningKey
+    from ..backplane import Link
     from ..envelope import Envelopes
 
 MiB: Final = 1024 * 1024
@@ -123,6 +128,7 @@ class RedisBackplane:
         self._writer = Writer(self._streams, self._outbox, patience, self._has_written)
         self._deliver: Deliver | None = None
         self._envelopes: Envelopes | None = None
+        self._proofs: Proofs | None = None
         self._running: asyncio.Task[None] | None = None
         self._tried = asyncio.Event()
         self._news = asyncio.Event()
@@ -162,6 +168,10 @@ class RedisBackplane:
                 "messages of sealed streams travel between servers in version 4: RedisBackplane(version=4)"
             )
         self._envelopes = envelopes
+
+    def sign_with(self, signer: SigningKey) -> None:
+        """Prove what this server publishes to those with the same key. See ``NumberedBackplane.sign_with``."""
+        self._proofs = Proofs(signer)
 
     def _for_redis(self, stream: str, frame: EncodedFrame) -> bytes:
         """The bytes of a frame of version 4 in Redis."""
@@ -256,6 +266,28 @@ class RedisBackplane:
             > 0
         )
 
+    async def publish_attestation(
+        self, stream: str, timestamp: int, epoch: int, payload: bytes, link: Link, *, is_bulk: bool | None = None
+    ) -> bool:
+        """Publish an attestation. See ``NumberedBackplane.publish_attestation``."""
+        followed = self._streams.get(stream)
+        if followed is None or followed.epochs is None or self._commands is None or not self._up:
+            return False
+        plain = encode_attestation(payload, timestamp, StreamPosition(_IN_REDIS, _IN_REDIS))
+        frame = self._for_redis(stream, plain)
+        told = f"{link.signer.hex()} {link.number} {link.own.hex()}"
+        message = self._message(stream, timestamp, None, None, frame, epoch, is_bulk=is_bulk, link=told)
+        return await self._publish(stream, timestamp, message) > 0
+
+    async def last_attestation(self, stream: str, epoch: int, signer: bytes) -> Link | None:
+        """Return the latest attestation of a signer. See ``NumberedBackplane.last_attestation``."""
+        if self._commands is None or not self._up:
+            return None
+        with suppress(Exception):  # Redis is unreachable: the reader and the writer notice it, and log it
+            async with asyncio.timeout(self._patience):
+                return await self._commands.last_attestation(stream, epoch, signer)
+        return None
+
     async def open_stream(self, stream: str, epoch: int) -> Opening | None:
         """Open a stream for a client. See ``NumberedBackplane.open_stream``."""
         commands = self._commands
@@ -335,12 +367,22 @@ class RedisBackplane:
         *,
         is_bulk: bool | None = None,
         own: OwnPlace | None = None,
+        link: str = "",
     ) -> Callable[[], Message]:
         def make() -> Message:
             self._last_number += 1
             corrected = self._clock.corrected(timestamp)
             return Message(
-                self._last_number, stream, corrected, frame, plain, folded, made_for, own=own, is_bulk=is_bulk
+                self._last_number,
+                stream,
+                corrected,
+                frame,
+                plain,
+                folded,
+                made_for,
+                own=own,
+                is_bulk=is_bulk,
+                link=link,
             )
 
         return make
@@ -437,6 +479,7 @@ class RedisBackplane:
             is_numbered=self.version >= 4 and stream not in UNNUMBERED,
             opener=None if self._envelopes is None or stream in UNNUMBERED else self._envelopes.opener(stream),
             note_epoch=self._note_epoch,
+            proofs=self._proofs,
         )
 
     def _note_epoch(self, stream: str, epoch: int | None) -> None:
@@ -475,6 +518,7 @@ class RedisBackplane:
                 kept=self._kept,
                 max_bytes=self._max_bytes,
                 clock=self._clock,
+                proofs=self._proofs,
             )
             before = None if self._clock.is_known else self._clock.now()
             await commands.ask_time()

@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ...libraries import library
 from ...protocol import LARGEST_SEQUENCE
-from ..backplane import UNNUMBERED
+from ..backplane import UNNUMBERED, Link
 from .clock import RedisClock
 from .outbox import Message
 from .positions import Known, Position, Refusal, Standing, Written
-from .script import DENIED, LEAVE, NUMBERS, OPEN, OTHER_CLASS, STALE, WRITE
+from .script import DENIED, LEAVE, NOT_NEXT, NUMBERS, OPEN, OTHER_CLASS, STALE, WRITE
 
 if TYPE_CHECKING:
     import redis.asyncio as redis
     from redis import backoff
     from redis.asyncio import retry
+
+    from .proofs import Proofs
 else:
     redis, retry, backoff = (
         library(name, extra="redis", purpose="the Redis backplane")
@@ -133,6 +135,7 @@ class Commands:
         kept: microseconds for which a stream keeps messages.
         max_bytes: bytes that a stream keeps.
         clock: gets the time by Redis' clock.
+        proofs: proves to servers with the same signing key what this one writes; None to prove nothing.
     """
 
     def __init__(
@@ -145,6 +148,7 @@ class Commands:
         kept: int,
         max_bytes: int,
         clock: RedisClock,
+        proofs: Proofs | None = None,
     ) -> None:
         self._writing = writing
         self._reading = reading
@@ -158,6 +162,8 @@ class Commands:
         self._open = writing.register_script(OPEN)
         self._leave = writing.register_script(LEAVE)
         self._clock = clock
+        self._origin = origin
+        self._proofs = proofs
         self._woken_by = b"0-0"
 
     async def ask_time(self) -> None:
@@ -216,10 +222,26 @@ class Commands:
             keys += self._keys.numbers(name) if is_numbered else b"", self._keys.templates(name)
             arguments += message.number, wanted, message.frame, *found.position, message.made_for
             arguments += found.token, found.state, 0 if message.own is None else message.own.number, message.class_sent
+            arguments += self._proof_of(message) if is_numbered else b"", message.link
         asked_at = asyncio.get_running_loop().time()
         redis_now, *answers = await self._script(keys=keys, args=arguments)
         self._clock.note(redis_now, asked_at)
         return [_written_or_none(answer) for answer in answers]
+
+    def _proof_of(self, message: Message) -> bytes:
+        if self._proofs is None:
+            return b""
+        return self._proofs.make(message.stream, self._origin, message.number, message.frame)
+
+    async def last_attestation(self, stream: str, epoch: int, signer: bytes) -> Link | None:
+        """Return the latest attestation of a signer in an epoch; None if there is none, or the epoch is not present."""
+        field = b"signed:" + signer.hex().encode()
+        found: Any = await self._writing.hmget(self._keys.numbers(stream), [b"epoch", field])
+        present, latest = found
+        if latest is None or present != b"%d" % epoch:
+            return None
+        number, own, position = latest.split()
+        return Link(signer, int(number), bytes.fromhex(own.decode()), int(position))
 
     async def numbers(self, stream: str, known: Known | None = None) -> Standing:
         """Return the present epoch of a stream, the number of its last message, and who has opened it.
@@ -376,7 +398,12 @@ def _fresh_epoch() -> int:
     return 1 + secrets.randbelow(LARGEST_SEQUENCE)
 
 
-_REFUSALS: Final = {STALE: Refusal.STALE, DENIED: Refusal.DENIED, OTHER_CLASS: Refusal.OTHER_CLASS}
+_REFUSALS: Final = {
+    STALE: Refusal.STALE,
+    DENIED: Refusal.DENIED,
+    OTHER_CLASS: Refusal.OTHER_CLASS,
+    NOT_NEXT: Refusal.NOT_NEXT,
+}
 
 
 def _standing(answer: Sequence[Any]) -> Standing:

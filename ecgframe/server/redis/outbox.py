@@ -21,10 +21,11 @@ class Message:
     Attributes:
         number: consecutive number over all streams of this server.
         stream: name of the stream.
-        encoded: the canonical frame; None for a template, which is not delivered before it is read from Redis, and for
-            a message of an opened stream, which is delivered as ``frame``.
+        encoded: the canonical frame; None for a template or an attestation, which are not delivered before they are
+            read from Redis, and for a message of an opened stream, which is delivered as ``frame``.
         own: the number that the publisher of an opened stream has given it; None if Redis numbers it.
         is_bulk: its class; None if it decides nothing.
+        link: of an attestation, its place among those of its signer, for the script; empty for anything else.
         frame: the bytes for Redis.
         made_for: the epoch of the stream for which ``frame`` was made; 0 if it fits any.
         position: its number in Redis, once it is known.
@@ -41,6 +42,7 @@ class Message:
         "encoded",
         "frame",
         "is_bulk",
+        "link",
         "made_for",
         "nbytes",
         "number",
@@ -64,6 +66,7 @@ class Message:
         *,
         own: OwnPlace | None = None,
         is_bulk: bool | None = None,
+        link: str = "",
     ) -> None:
         """Make a message.
 
@@ -77,6 +80,7 @@ class Message:
             made_for: see above.
             own: see above.
             is_bulk: see above.
+            link: see above.
         """
         loop = asyncio.get_running_loop()
         self.number = number
@@ -88,6 +92,7 @@ class Message:
         self.made_for = made_for
         self.own = own
         self.is_bulk = is_bulk
+        self.link = link
         self.position: Position | None = None
         self.nbytes = len(self._plain) + (0 if record is None else len(record))
         self.published = loop.time()
@@ -96,7 +101,7 @@ class Message:
 
     @property
     def is_counted(self) -> bool:
-        """False for a template that this server has made: nobody misses it."""
+        """False for a template or an attestation that this server has made: nobody misses it."""
         return self.encoded is not None or self.own is not None
 
     @property
@@ -107,7 +112,7 @@ class Message:
         return str(int(self.is_bulk))
 
     def fit_any_epoch(self) -> bool:
-        """Let ``frame`` be one that fits any epoch. Returns False if there is none: a template is not needed then."""
+        """Let ``frame`` be one that fits any epoch. Returns False if there is none: a template or an attestation."""
         self.frame, self.made_for = self._plain, 0
         return self.encoded is not None
 

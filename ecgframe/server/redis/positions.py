@@ -48,6 +48,9 @@ class Refusal(Enum):
     OTHER_CLASS = auto()
     """The messages of the epoch are of the other class."""
 
+    NOT_NEXT = auto()
+    """An attestation that does not follow the latest one of its signer."""
+
 
 class OwnPlace(NamedTuple):
     """The number that the publisher of an opened stream has given a message.

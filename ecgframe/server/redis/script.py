@@ -21,6 +21,9 @@ STALE: Final = -1
 DENIED: Final = -2
 """What it answers for a message of a publisher that has not opened the stream last."""
 
+NOT_NEXT: Final = -4
+"""What it answers for an attestation that does not follow the latest one of its signer."""
+
 OTHER_CLASS: Final = -3
 """What it answers for a message of another class than the epoch's."""
 
@@ -101,7 +104,7 @@ local is_stale = false
 
 EPOCH
 
-local function add(stream, time, number, frame, place)
+local function add(stream, time, number, frame, place, proof)
     local fields = {'o', origin, 'n', number, 'f', frame}
     if place then
         fields = {'o', origin, 'n', number, 'p', place[1] .. '-' .. whole(place[2]), 'f', frame}
@@ -111,6 +114,9 @@ local function add(stream, time, number, frame, place)
         if place.class == '1' then
             fields[#fields + 1], fields[#fields + 2] = 'c', '1'
         end
+    end
+    if proof ~= '' then
+        fields[#fields + 1], fields[#fields + 2] = 'm', proof
     end
     return redis.pcall('XADD', stream, 'MINID', '~', whole(math.max(0, time - kept)), whole(time) .. '-0',
                        unpack(fields))
@@ -134,9 +140,21 @@ local function bound(stream)
     end
 end
 
+-- Whether an attestation follows the latest one of its signer in the epoch.
+local function is_next(numbers, link)
+    local signer, number = string.match(link, '^(%x+) (%d+)')
+    local latest = redis.call('HGET', numbers, 'signed:' .. signer) or '0'
+    return tonumber(string.match(latest, '^%d+')) == tonumber(number) - 1
+end
+
+local function keep_link(numbers, link, place)
+    local signer, told = string.match(link, '^(%x+) (.+)$')
+    redis.call('HSET', numbers, 'signed:' .. signer, told .. ' ' .. whole(place))
+end
+
 -- The number of a message that this server or another one numbers: in the present epoch; beside the numbers of a
 -- publisher, as long as the stream is its own. Or what is answered instead.
-local function next_place(numbers, found, made_for, class)
+local function next_place(numbers, found, made_for, class, link)
     if found[3] ~= '' then
         if now >= tonumber(redis.call('HGET', numbers, 'until') or 0) then
             found = begin(numbers, look(numbers), fresh, 0, '', '')
@@ -152,6 +170,9 @@ local function next_place(numbers, found, made_for, class)
     if class ~= '' and first and first ~= class then
         return OTHER_CLASS
     end
+    if link ~= '' and not is_next(numbers, link) then
+        return NOT_NEXT
+    end
     if class ~= '' and not first then
         redis.call('HSET', numbers, 'bulk', class)
     end
@@ -159,7 +180,7 @@ local function next_place(numbers, found, made_for, class)
 end
 
 local function write(stream, mark, numbers, templates, number, time, frame, epoch, known, made_for, token, state, own,
-                     class)
+                     class, proof, link)
     if tonumber(redis.call('GET', mark) or 0) >= tonumber(number) then
         return 0
     end
@@ -170,7 +191,7 @@ local function write(stream, mark, numbers, templates, number, time, frame, epoc
             return found.err
         end
         if own == '0' then
-            place = next_place(numbers, found, made_for, class)
+            place = next_place(numbers, found, made_for, class, link)
             if type(place) == 'number' then
                 return place
             end
@@ -182,14 +203,14 @@ local function write(stream, mark, numbers, templates, number, time, frame, epoc
             last = math.max(found[2], place[2])
         end
     end
-    local added = add(stream, time, number, frame, place)
+    local added = add(stream, time, number, frame, place, proof)
     if added.err then
         local top = latest(stream)
         if not top or top < time or top >= LATEST then
             return added.err
         end
         time = top + 1
-        added = add(stream, time, number, frame, place)
+        added = add(stream, time, number, frame, place, proof)
         if added.err then
             return added.err
         end
@@ -201,6 +222,9 @@ local function write(stream, mark, numbers, templates, number, time, frame, epoc
         return time
     end
     redis.call('HSET', numbers, 'last', whole(last))
+    if link ~= '' then
+        keep_link(numbers, link, place[2])
+    end
     if own ~= '0' then
         redis.call('HSET', numbers, 'state', state, 'until', whole(now + LEASE))
     end
@@ -214,10 +238,10 @@ end
 
 local answers = {now}
 for i = 1, #KEYS, 4 do
-    local at = 7 + (i - 1) / 4 * 10
+    local at = 7 + (i - 1) / 4 * 12
     answers[#answers + 1] = is_stale and STALE or write(KEYS[i], KEYS[i + 1], KEYS[i + 2], KEYS[i + 3], ARGV[at],
         tonumber(ARGV[at + 1]), ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5], ARGV[at + 6], ARGV[at + 7],
-        ARGV[at + 8], ARGV[at + 9])
+        ARGV[at + 8], ARGV[at + 9], ARGV[at + 10], ARGV[at + 11])
 end
 return answers
 """.replace("EPOCH", _EPOCH)
@@ -226,6 +250,7 @@ return answers
     .replace("STALE", str(STALE))
     .replace("DENIED", str(DENIED))
     .replace("OTHER_CLASS", str(OTHER_CLASS))
+    .replace("NOT_NEXT", str(NOT_NEXT))
     .replace("TEMPLATE_TYPE", str(int(MessageType.STREAM_TEMPLATE)))
     .replace("TEMPLATES_KEPT", str(TEMPLATES_KEPT))
 )
@@ -233,21 +258,23 @@ return answers
 
 Keys, four for each message: its stream; the mark of this server in that stream (the number of its last message there);
 the numbers of the stream (epoch, number of the last message, number of the last template, the class; of a publisher its
-token and how far it has got), or an empty text if its messages are not numbered; the templates of the stream, to which
-the epoch is added.
+token and how far it has got; of each signer, number, hash and place of its latest attestation), or an empty text if its
+messages are not numbered; the templates of the stream, to which the epoch is added.
 
 Arguments: the server's id; microseconds and bytes that a stream keeps; milliseconds after which a stream without new
-messages expires, and after which its numbers do; a random epoch, in case one is needed. Then ten for each message: its
-number on its server, its timestamp, its frame; an epoch and the largest number that the server knows of it, or 0 and 0;
-the epoch for which the frame was made, or 0 if it fits any: a record or a template does not; the token of the publisher
-that has opened the stream, as far as the server knows, and how far that has got, or empty texts; the publisher's own
-number of the message, or 0 if Redis numbers it; its class, "1" for BULK, empty if it decides nothing.
+messages expires, and after which its numbers do; a random epoch, in case one is needed. Then twelve for each message:
+its number on its server, its timestamp, its frame; an epoch and the largest number that the server knows of it, or 0
+and 0; the epoch for which the frame was made, or 0 if it fits any: a record, a template or an attestation does not; the
+token of the publisher that has opened the stream, as far as the server knows, and how far that has got, or empty texts;
+the publisher's own number of the message, or 0 if Redis numbers it; its class, "1" for BULK, empty if it decides
+nothing; the proof for servers with the same signing key, or an empty text; of an attestation, the name of the key, its
+number and its hash, joined by spaces, an empty text of anything else.
 
 The first answer is the time by Redis' clock, in microseconds. Each other answer is 0 if the message was written before;
-``STALE``, ``DENIED`` or ``OTHER_CLASS`` if it was not written; the text of an error; or the timestamp of the message in
-the stream, or a text with it, the epoch and the number (redis-py takes long for lists). A timestamp that is not later
-than that of the latest entry is replaced by the next one after it. The number of what others publish on the stream of a
-publisher is 0.
+``STALE``, ``DENIED``, ``OTHER_CLASS`` or ``NOT_NEXT`` if it was not written; the text of an error; or the timestamp of
+the message in the stream, or a text with it, the epoch and the number (redis-py takes long for lists). A timestamp that
+is not later than that of the latest entry is replaced by the next one after it. The number of what others publish on
+the stream of a publisher is 0.
 """
 
 NUMBERS: Final = """

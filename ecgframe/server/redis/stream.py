@@ -23,7 +23,7 @@ from ...protocol import (
     MessageType,
 )
 from ...session.record_writer import Record
-from ..backplane import Deliver, SharedNumber
+from ..backplane import Deliver, PublishedBy, SharedNumber
 from ..envelope import EnvelopeOpener, Unopened
 from ..logs import logger
 from ..opening import Opening, order_of
@@ -31,6 +31,7 @@ from ..publisher import Publisher, Verdict
 from .epochs import Epochs
 from .outbox import Message
 from .positions import NOTHING, Known, Position, Standing
+from .proofs import Proofs
 from .script import LATEST
 
 NOT_OPENED: Final = Standing(NOTHING)
@@ -63,6 +64,7 @@ class Entry(NamedTuple):
             an earlier release has written it.
         token: of the opening, if the number is that of a publisher.
         is_bulk: whether its epoch is of the class BULK.
+        proof: that a server with a certain signing key has published it; empty if there is none.
     """
 
     origin: bytes
@@ -72,6 +74,7 @@ class Entry(NamedTuple):
     position: Position | None = None
     token: str = ""
     is_bulk: bool = False
+    proof: bytes = b""
 
     @property
     def is_beside(self) -> bool:
@@ -90,7 +93,8 @@ def read_entry(entry_id: bytes, fields: Mapping[bytes, bytes]) -> Entry:
         position = Position(int(epoch), int(place)) if is_numbered else None
         time = int(entry_id.partition(b"-")[0])
         token, is_bulk = fields.get(b"w", b"").decode("ascii"), fields.get(b"c") == b"1"
-        entry = Entry(fields[b"o"], int(fields[b"n"]), time, fields[b"f"], position, token, is_bulk)
+        proof = fields.get(b"m", b"")
+        entry = Entry(fields[b"o"], int(fields[b"n"]), time, fields[b"f"], position, token, is_bulk, proof)
     except KeyError as missing:
         raise ForeignEntry(f"it has no field {missing}") from None
     except ValueError:
@@ -191,6 +195,7 @@ class FollowedStream:
         opener: opens the messages of a stream that servers seal; None if this server seals none.
         note_epoch: called with the stream's name and the epoch when its messages are numbered in another one than
             before; None if they are delivered without numbers.
+        proofs: tells who has published a message; None if this server signs nothing.
 
     Attributes:
         since: as passed, but by Redis' clock.
@@ -220,6 +225,7 @@ class FollowedStream:
         is_numbered: bool = False,
         opener: EnvelopeOpener | None = None,
         note_epoch: Callable[[str, int | None], None] = lambda stream, epoch: None,
+        proofs: Proofs | None = None,
     ) -> None:
         self.name = name
         self.key = key
@@ -241,6 +247,7 @@ class FollowedStream:
         self._expected = Position(0, 0)
         self._origin = origin
         self._opener = opener
+        self._proofs = proofs
         self._deliver = deliver
         self._last = since
         self._earliest: int | None = None
@@ -426,6 +433,7 @@ class FollowedStream:
         if encoded.flags & _ENCRYPTED:
             raise ForeignEntry("it is sealed by a server, and this one has no key of the stream")
         record = template = None
+        is_attestation = encoded.type is MessageType.STREAM_ATTESTATION
         if entry.position is not None and encoded.type is MessageType.STREAM_TEMPLATE:
             template = template_of(encoded)
             self.templates.add(entry.position, template)
@@ -436,7 +444,7 @@ class FollowedStream:
                 if message is None:
                     raise
         place = self._place_of(entry, record, template, overtakes=_overtakes(encoded))
-        if template is not None and place is None:
+        if (template is not None or is_attestation) and place is None:
             self._remember(entry.origin, entry.number)
             return entry.time  # it is of no use without numbers
         if message is not None and message.encoded is not None:
@@ -444,8 +452,15 @@ class FollowedStream:
         elif record is not None:
             canonical = _unfold(record, encoded)
         else:
-            canonical = encoded if template is not None else encoded.in_version_3()
-        return self._deliver_at(entry.origin, entry.number, entry.time, canonical, place)
+            canonical = encoded if template is not None or is_attestation else encoded.in_version_3()
+        by = self._publisher_of(entry, message)
+        return self._deliver_at(entry.origin, entry.number, entry.time, canonical, place, by)
+
+    def _publisher_of(self, entry: Entry, message: Message | None) -> PublishedBy:
+        """Who has published the message of an entry, which is ``message`` if this server waits for it."""
+        if self._proofs is None or message is not None:
+            return PublishedBy.HERE
+        return self._proofs.judge(self.name, entry.origin, entry.number, entry.frame, entry.proof)
 
     def _deliver_own_numbered(self, entry: Entry, message: Message | None) -> int:
         """Deliver a message that the publisher of the stream has numbered, unless it was delivered before.
@@ -475,7 +490,8 @@ class FollowedStream:
         opening.is_sealed = opening.is_sealed or bool(encoded.flags & _ENCRYPTED)
         if not overtakes:
             opening.is_bulk = entry.is_bulk
-        time = self._deliver_at(entry.origin, entry.number, entry.time, canonical, place)
+        by = self._publisher_of(entry, message)
+        time = self._deliver_at(entry.origin, entry.number, entry.time, canonical, place, by)
         # Afterwards: before the first message of an epoch, viewers are told which number comes next.
         opening.publisher.take(number, overtakes=overtakes)
         return time
@@ -555,7 +571,13 @@ class FollowedStream:
         return Record(self.templates.get(entry.position.epoch, number), payload)
 
     def _deliver_at(
-        self, origin: bytes, number: int, time: int, frame: EncodedFrame, place: SharedNumber | None
+        self,
+        origin: bytes,
+        number: int,
+        time: int,
+        frame: EncodedFrame,
+        place: SharedNumber | None,
+        by: PublishedBy = PublishedBy.HERE,
     ) -> int:
         if self._earliest is None:
             self._earliest = time  # older messages that are read later would be out of order
@@ -563,8 +585,10 @@ class FollowedStream:
         self._remember(origin, number)
         if self.epochs is None:
             self._deliver(self.name, self._last, frame)
-        else:
+        elif self._proofs is None:
             self._deliver(self.name, self._last, frame, place)
+        else:
+            self._deliver(self.name, self._last, frame, place, by)
         return self._last
 
     def _remember(self, origin: bytes, number: int) -> None:

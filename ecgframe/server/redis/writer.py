@@ -172,7 +172,9 @@ class Writer:
     def _drop_refused(self, message: Message, refusal: Refusal) -> None:
         """Drop a message that was not written. Whoever publishes it is told, unless it was delivered here already."""
         self._outbox.forget(message)
-        if refusal is Refusal.DENIED:
+        if refusal is Refusal.NOT_NEXT:
+            self._drop(message)
+        elif refusal is Refusal.DENIED:
             if message.delivery.done():
                 self.denied += 1
             self._drop(message, PermissionDenied("another connection has opened the stream since"))
