@@ -70,6 +70,7 @@ KINDS = {
     "haproxy": "server/test_proxies.py",
     "caddy": "server/test_proxies.py",
     "yaml": "nobody: docs/proxies.md says so",
+    "c": "examples/test_device.py",
     "ts": "client/test/readme.test.ts",
     "text": "test_protocol_page.py, which compares it with the package",
     "{eval-rst}": "sphinx",
