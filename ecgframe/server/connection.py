@@ -793,7 +793,8 @@ class Connection:
             await self._closer
 
     async def _stop(self) -> None:
-        tasks = {task for task in (self._inbox.stop(), self.writer.task, self._closer) if task and not task.done()}
+        others = {task for task in (self.writer.task, self._closer) if task}
+        tasks = {task for task in self._inbox.stop() | others if not task.done()}
         for task in tasks:
             task.cancel()
         self.writer.shut()

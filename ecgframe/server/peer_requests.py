@@ -28,6 +28,7 @@ from .hooks import Hooks
 from .limits import Limits
 from .logs import log_failure
 from .opaque_publication import WHY_DENIED, can_watch
+from .placing import wait_for_turn
 from .publisher import Publisher, Verdict
 from .rights import Rights
 from .sealing import SealRefused, Seals
@@ -135,8 +136,9 @@ class Requests:
                 connection.end_history(event.stream, event.history)
 
     async def _hand_over(self, connection: Connection, message: Message) -> None:
-        """Give the message to the application."""
+        """Give the message to the application, once it has all earlier ones of the peer."""
         if self._hooks.on_message is not None:
+            await wait_for_turn()
             await self._hooks.on_message(connection.info, message)
         elif message.nbytes > DECODED_AT_ONCE:  # freeing many objects takes long: do it in a thread
             in_thread(let_go, message.data)

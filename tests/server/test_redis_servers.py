@@ -14,6 +14,7 @@ from client.cutting_proxy import cutting_proxy
 from client.servers import impatient, serving, until, url_of
 from recordings import optional
 from running import run
+from server.holding_proxy import holding_proxy
 from server.redis_server import redis_server
 
 from ecgframe import Flag, MessageType
@@ -267,5 +268,62 @@ def test_a_viewer_of_version_4_moves_between_servers(redis, fails):
             await until(lambda: watcher.knows(monitor.frames - 1), timeout=15)
             assert watcher.sequences == sorted(set(watcher.sequences)), "each once, in order"
             assert subscription.gap_count >= 1, "the epoch changed"
+
+    run(scenario(), timeout=50)
+
+
+@pytest.mark.parametrize("is_opened", [False, True])
+def test_messages_of_a_client_need_not_wait_for_redis_one_by_one(redis, is_opened):
+    async def scenario():
+        from ecgframe.server.redis import RedisBackplane
+
+        versions = (1, 2, 3, 4)
+        handed_over = []
+
+        async def everything(*_):
+            return True
+
+        async def on_message(connection, message):
+            handed_over.append(message.data["sequence"])
+
+        async with AsyncExitStack() as stack:
+            proxy = await stack.enter_async_context(holding_proxy(redis.port))
+            handler = WebSocketBinaryHandler(
+                settings=Settings(versions=versions),
+                backplane=RedisBackplane(proxy.url, version=4, patience=20),
+                authorize=everything,
+                on_message=on_message,
+            )
+            await stack.enter_async_context(handler)
+            port = await stack.enter_async_context(serving(handler))
+            settings = Settings(versions=versions)
+            viewer = await stack.enter_async_context(impatient(url_of(port), settings=settings))
+            client = await stack.enter_async_context(impatient(url_of(port), settings=settings))
+            subscription = await stack.enter_async_context(viewer.subscribe(STREAM))
+            publisher = client.publisher(STREAM) if is_opened else None
+
+            async def publish(sequence):
+                data = {"signal": [sequence], "sampling_rate": 500, "sequence": sequence, "stream": STREAM}
+                if publisher is not None:
+                    await publisher.send(MessageType.ECG_DATA, data)
+                else:
+                    await client.send_message(MessageType.ECG_DATA, data)
+
+            await publish(0)
+            await until(lambda: handed_over == [0])
+            proxy.hold_answers()
+            for sequence in range(1, 31):
+                await publish(sequence)
+            await until(lambda: handler.stats()["backplane"]["outbox_frames"] == 30)
+            assert handed_over == [0]
+            proxy.release()
+            sequences = []
+            async for message in subscription:
+                sequences.append(message.data["sequence"])
+                if len(sequences) == 31:
+                    break
+            assert sequences == list(range(31))
+            await until(lambda: handed_over == sequences)
+            assert subscription.gap_count == 0
 
     run(scenario(), timeout=50)

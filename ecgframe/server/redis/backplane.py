@@ -22,6 +22,7 @@ from ..attesting import encode_attestation
 from ..backplane import UNNUMBERED, Deliver
 from ..logs import log_failure, logger
 from ..opening import Opening
+from ..placing import note_placed
 from ..publisher import Publisher
 from ..tasks import begin
 from ..timestamps import system_clock
@@ -261,7 +262,10 @@ class RedisBackplane:
         frame = self._for_redis(stream, template)
         return (
             await self._publish(
-                stream, timestamp, self._message(stream, timestamp, None, None, frame, epoch, is_bulk=is_bulk)
+                stream,
+                timestamp,
+                self._message(stream, timestamp, None, None, frame, epoch, is_bulk=is_bulk),
+                after_adding=lambda: None,  # the message that needs it is still to come
             )
             > 0
         )
@@ -387,7 +391,9 @@ class RedisBackplane:
 
         return make
 
-    async def _publish(self, stream: str, timestamp: int, make: Callable[[], Message]) -> int:
+    async def _publish(
+        self, stream: str, timestamp: int, make: Callable[[], Message], after_adding: Callable[[], None] = note_placed
+    ) -> int:
         followed = self._follow(stream, timestamp - 1)
         while self._up and not followed.settled.is_set():
             await followed.settled.wait()
@@ -395,6 +401,7 @@ class RedisBackplane:
         message = make()
         followed.pending[message.number] = message
         self._writer.add(message)
+        after_adding()
         if not self._up:
             followed.deliver_pending()
         self._writer.shrink()
