@@ -1,7 +1,7 @@
 """Sealing and opening, compared with the cipher alone; signing and verifying.
 
-``test_sealing_costs_little_more_than_its_cipher`` compares both in one process, in turns: sealing takes at most 1.5
-times as long as ``AESGCM.encrypt`` of the same bytes, plus 0.5 µs. The aim is 1.2 times.
+``test_sealing_costs_little_more_than_its_cipher`` compares both in one process, in turns: sealing takes at most 1.2
+times as long as ``AESGCM.encrypt`` of the same bytes, plus 0.5 µs.
 """
 
 import os
@@ -91,4 +91,4 @@ def test_sealing_costs_little_more_than_its_cipher(size, benchmark):
     benchmark.group, benchmark.name = f"seal {size} B", "ratio"
     benchmark.extra_info.update(bare=bare, sealing=sealing)
     benchmark.pedantic(lambda: None)
-    assert sealing <= 1.5 * bare + 0.5, f"{sealing:.2f} µs, the cipher alone {bare:.2f} µs"
+    assert sealing <= 1.2 * bare + 0.5, f"{sealing:.2f} µs, the cipher alone {bare:.2f} µs"

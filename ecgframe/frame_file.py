@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 import mmap
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
@@ -15,16 +15,17 @@ from typing import Any, BinaryIO, Final, NoReturn
 import numpy as np
 import numpy.typing as npt
 
-from ._core import Header, flatten
+from ._core import Header, build_frame, flatten, unpack_payload
 from .codec import Codec, Message
 from .compression import HIGHEST_RATIOS as _HIGHEST_RATIOS
 from .compression import inflate
 from .errors import MessageTooLarge, ProtocolError
+from .messages.templates import Template
 from .messages.times import unix_seconds
 from .plural import counted
 from .protocol import DATA_TYPES as _DATA_TYPES
 from .protocol import DEFAULT_MAX_PAYLOAD as _MAX_PAYLOAD
-from .protocol import LARGEST_LENGTH, Flag, MessageType
+from .protocol import LARGEST_LENGTH, TEMPLATES_KEPT, Flag, MessageType
 from .protocol import Algorithm as _Algorithm
 from .protocol import Form as _Form
 from .records import Annotation, Record, RecordError
@@ -35,6 +36,7 @@ from .records.mapped import HELD as _HELD
 from .records.mapped import MappedFile, Reading
 from .records.sample_buffer import SampleBuffer
 from .signal_fields import lead_names, one_for_each, unit_of
+from .signing import without_trailer
 from .value_count import MOST_OTHERS as _MOST_OTHERS
 from .value_count import count_numbers
 
@@ -73,6 +75,12 @@ has some dozens of them, and more samples."""
 _STEP: Final = 6e-7
 """Seconds by which the difference of two times in Unix seconds may be away from the exact one: more than two steps of
 float64 until 2038."""
+
+_NUMBERED: Final = 4
+"""First version with records, templates and signatures."""
+
+_OF_SIGNED_RECORDINGS: Final = frozenset({MessageType.STREAM_TEMPLATE, MessageType.STREAM_ATTESTATION})
+"""What a recording with signatures holds besides data."""
 
 _UNCOUNTED: Final = 1 << 20
 """Bytes of a payload whose numbers need not be counted before it is unpacked."""
@@ -286,7 +294,8 @@ def is_frame_file(path: Path) -> bool:
         header = flatten(start).header_at(0, _MAX_PAYLOAD)
     except ProtocolError:
         return False
-    return header.type in _DATA_TYPES and header.size + header.length <= path.stat().st_size
+    begins_one = header.type in _DATA_TYPES or header.type is MessageType.STREAM_TEMPLATE
+    return begins_one and header.size + header.length <= path.stat().st_size
 
 
 def _messages(buffer: MappedFile, joining: Joining) -> Iterator[Message]:
@@ -329,6 +338,42 @@ class FrameFault(ValueError):
         self.missing = missing
 
 
+class _Templates:
+    """The templates of a recording with signatures, by which its records are read: the latest ones of each epoch."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[int, int], Template] = OrderedDict()
+
+    def decode(self, header: Header, payload: memoryview) -> Message | None:
+        """Decode a frame that is a record, a template or signed; the signature is cut off, and not verified.
+
+        Returns:
+            None for any other frame.
+
+        Raises:
+            ProtocolError: the frame is broken, or its template is not there.
+        """
+        if header.version < _NUMBERED or not header.stream_id:
+            return None
+        bits = header.bits
+        if bits & Flag.SIGNED and not bits & (Flag.COMPRESSED | Flag.ENCRYPTED):
+            payload, bits = without_trailer(payload), bits & ~Flag.SIGNED
+        elif header.type is MessageType.STREAM_TEMPLATE:
+            if int(unpack_payload(flatten(payload), 0, len(payload), False, True).get("template", 0)):
+                self._add(header.stream_id, Template.unpack(payload))
+        elif not header.form_bits & _Form.RECORD:
+            return None
+        place = header.form_bits, header.stream_id, header.sequence or 0
+        frame = build_frame(header.version, int(header.type), bits, header.timestamp or 0, payload, *place)
+        return READER.decode(frame, templates=self._kept)
+
+    def _add(self, stream_id: int, template: Template) -> None:
+        self._kept[stream_id, template.number] = template
+        self._kept.move_to_end((stream_id, template.number))
+        if len(self._kept) > TEMPLATES_KEPT:
+            self._kept.popitem(last=False)
+
+
 class Joining:
     """Joins the frames of a recording.
 
@@ -350,6 +395,7 @@ class Joining:
         self.start: datetime.datetime | None = None
         self._alerts: list[Annotation] = []
         self._others: Counter[str] = Counter()
+        self._attestations = 0
         self._begin: float | None = None
         self._inflated = 0
         self._others_left = max_bytes // _BYTES_AN_OBJECT
@@ -358,6 +404,7 @@ class Joining:
         self.versions: set[int] = set()
         self.compressed = 0
         self._signal_dtype: np.dtype[Any] = np.dtype(float)
+        self._templates = _Templates()
 
     def decode(self, frame: memoryview, header: Header) -> Message:
         """Decode a frame, unless that would take too much memory.
@@ -368,7 +415,7 @@ class Joining:
         """
         compressed = header.bits & Flag.COMPRESSED and not header.bits & Flag.ENCRYPTED
         if not compressed and header.length <= _UNCOUNTED:
-            return READER.decode(frame)
+            return self._decode(frame)
         header, payload = READER.split(frame)
         plain = self._inflate(payload, header.form_bits & _Form.ALGORITHM) if compressed else payload
         numbers, others, containers = count_numbers(plain)
@@ -383,7 +430,13 @@ class Joining:
             )
         if len(plain) > _UNCOUNTED:
             self._check_room(8 * numbers)
-        return READER.decode(frame)
+        return self._decode(frame)
+
+    def _decode(self, frame: memoryview) -> Message:
+        found = None
+        if frame[0] >= _NUMBERED:
+            found = self._templates.decode(*READER.split(frame))
+        return READER.decode(frame) if found is None else found
 
     def _inflate(self, payload: memoryview, algorithm: int) -> bytes | bytearray:
         """Inflate a payload, unless the file inflates to more than its samples could take."""
@@ -410,7 +463,10 @@ class Joining:
         """
         if self.note(message):
             return
-        self._check_sequence(message.data.get("sequence"))
+        sequence = message.data.get("sequence")
+        if self.buffer is None and message.sequence and sequence is not None:
+            self._next_sequence = sequence  # of a live stream, whose recording begins anywhere
+        self._check_sequence(sequence)
         self._check_time(message)
         self.join(message)
 
@@ -425,10 +481,11 @@ class Joining:
         """
         if message.type is MessageType.ECG_DATA:
             return False
-        if message.type is MessageType.STREAM_TEMPLATE:
-            raise FrameFault(
-                "it is STREAM_TEMPLATE, as of a recording with signatures: ecgframe verify and inspect read it"
-            )
+        if message.type in _OF_SIGNED_RECORDINGS:
+            self.frames += 1
+            self.versions.add(message.version)
+            self._attestations += message.type is MessageType.STREAM_ATTESTATION
+            return True
         if message.type not in _DATA_TYPES:
             raise FrameFault(f"it is {message.type.name}, and only messages of data make a recording")
         if message.type is not MessageType.ANOMALY_ALERT:
@@ -570,6 +627,9 @@ class Joining:
 
     def _left_out(self, placed: int) -> tuple[str, ...]:
         others = tuple(counted(count, f"{kind} message") for kind, count in self._others.items())
+        if self._attestations:
+            signed = counted(self._attestations, "attestation")
+            others = (*others, f"signatures and {signed} (ecgframe verify verifies them)")
         if count := len(self._alerts) - placed:
             return (f"{counted(count, 'alert')} without a place in the signal", *others)
         return others

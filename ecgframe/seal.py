@@ -75,6 +75,9 @@ _FLAGS: Final = {3: int(Flag.COMPRESSED), 4: int(Flag.COMPRESSED | Flag.SIGNED)}
 _FORM: Final = int(Form.ALGORITHM | Form.RECORD)
 """Bits of the form that sealing protects."""
 
+_LARGE: Final = 4096
+"""Bytes of a payload from which on the cipher writes its result in place."""
+
 _TYPES: Final = frozenset(map(int, STREAM_TYPES))
 _MAX_KEY_FILE: Final = 4 * 1024 * 1024
 _MAX_DERIVED: Final = 256
@@ -475,6 +478,13 @@ class _Sender(NamedTuple):
 
     counter: NonceCounter
     encrypt: Callable[[bytes, Any, bytes], bytes]
+    encrypt_into: Callable[..., int] | None
+
+    def seal(self, payload: Buffer, type: int, flags: int, form: int, nbytes: int) -> bytes | None:
+        """Seal a payload; None if the sender has ended, or is that of the process before a fork."""
+        if nbytes >= _LARGE and self.encrypt_into is not None:
+            return self.counter.seal_into(self.encrypt_into, payload, type, flags, form, nbytes)
+        return self.counter.seal(self.encrypt, payload, type, flags, form, nbytes)
 
 
 class Sealer:
@@ -522,13 +532,16 @@ class Sealer:
         if mask is None or type not in _TYPES or (form and version == 3):
             raise ValueError(_why_not_sealed(version, type))
         nbytes = len(payload) if payload.__class__ is bytes else memoryview(payload).nbytes
-        counter, encrypt = self._sender
-        sealed = counter.seal(encrypt, payload, type, flags & mask, form & _FORM, nbytes)
+        sender = self._sender
+        if nbytes >= _LARGE:
+            sealed = sender.seal(payload, type, flags & mask, form & _FORM, nbytes)
+        else:
+            sealed = sender.counter.seal(sender.encrypt, payload, type, flags & mask, form & _FORM, nbytes)
         while sealed is None:  # the sender has ended, or is that of the process before a fork
             if nbytes > self._max_nbytes:
                 raise ValueError(f"a payload of {nbytes} bytes; one sender seals {self._max_nbytes} bytes at most")
             sender = self._new_sender()
-            sealed = sender.counter.seal(sender.encrypt, payload, type, flags & mask, form & _FORM, nbytes)
+            sealed = sender.seal(payload, type, flags & mask, form & _FORM, nbytes)
             self._sender = sender  # after its first counter, so that other threads cannot have used all of them
         return sealed
 
@@ -539,7 +552,8 @@ class Sealer:
     def _new_sender(self) -> _Sender:
         drawn = self._draw()
         aead, iv = _derive(self.key, drawn)
-        return _Sender(self._new_counter(self.key.id.to_bytes(4, "big") + drawn, iv), aead.encrypt)
+        into = getattr(aead, "encrypt_into", None)  # since cryptography 47
+        return _Sender(self._new_counter(self.key.id.to_bytes(4, "big") + drawn, iv), aead.encrypt, into)
 
     def _draw(self) -> bytes:
         return os.urandom(SENDER_SIZE)

@@ -12,3 +12,6 @@ class NonceCounter:
     def seal(
         self, encrypt: Callable[[bytes, Any, bytes], bytes], payload: Any, type: int, flags: int, form: int, nbytes: int
     ) -> bytes | None: ...
+    def seal_into(
+        self, encrypt_into: Callable[..., int], payload: Any, type: int, flags: int, form: int, nbytes: int
+    ) -> bytes | None: ...

@@ -4,7 +4,7 @@
 -- Load it with "wireshark -X lua_script:ecgframe.lua", or put it in the folder of personal Lua plugins
 -- ("ecgframe wireshark --install" does).
 --
--- It makes the receiver's checks 1 to 10, 13 and 14, and of check 11 whether the payload is one well-formed MessagePack
+-- It makes the receiver's checks 1 to 10 and 13, and of check 11 whether the payload is one well-formed MessagePack
 -- value. What the wrappers of arrays, dates and UUIDs may hold (check 11), and which fields a message needs (check 12),
 -- only "ecgframe inspect" judges. Of a record of version 4 it shows the header, and looks up no template. Of a fragment it
 -- shows which bytes of the message it has; it does not put fragments together.
@@ -29,6 +29,8 @@ local FORM_BULK = @FORM_BULK@
 local RECORD_HEADER = @RECORD_HEADER@ -- bytes
 local SEAL_OVERHEAD = @SEAL_OVERHEAD@
 local SENDER_SIZE = @SENDER_SIZE@
+local MAX_SENDERS = @MAX_SENDERS@ -- whose keys are kept
+local MAX_KEY_FILE = 4 * 1024 * 1024 -- bytes
 local TRAILER_SIZE = @TRAILER_SIZE@ -- of a signed payload
 local KEY_NAME_SIZE = @KEY_NAME_SIZE@
 local FRAGMENT_HEADER = @FRAGMENT_HEADER@ -- bytes
@@ -47,6 +49,7 @@ local PORT = @PORT@
 
 local bit = bit or bit32 or load("return { band = function(a, b) return a & b end, bxor = function(a, b) return a ~ b end, rshift = function(a, n) return (a & 0xffffffff) >> n end }")()
 local band, bxor, rshift = bit.band, bit.bxor, bit.rshift
+local unpack_table = unpack or table.unpack
 
 -- What can be filtered on --
 
@@ -85,6 +88,7 @@ fields.fragment_bytes = ProtoField.uint32("ecgframe.fragment.bytes", "Bytes of t
 fields.key = ProtoField.uint32("ecgframe.sealed.key", "Key id", base.DEC)
 fields.sender = ProtoField.bytes("ecgframe.sealed.sender", "Sender")
 fields.counter = ProtoField.uint32("ecgframe.sealed.counter", "Counter", base.DEC)
+fields.not_opened = ProtoField.string("ecgframe.sealed.not_opened", "Not opened")
 fields.signer = ProtoField.bytes("ecgframe.signer", "Signer, the name of the key")
 fields.signature = ProtoField.bytes("ecgframe.signature", "Signature, not verified")
 fields.payload = ProtoField.bytes("ecgframe.payload", "Payload")
@@ -112,6 +116,7 @@ ecgframe.experts = {
   fault("form", "Form, stream and sequence do not fit the message", expert.group.PROTOCOL),
   fault("fragment", "An invalid fragment of a message", expert.group.MALFORMED),
   fault("encrypted", "A sealed payload that is too short", expert.group.UNDECODED),
+  fault("tag", "A sealed payload that does not open", expert.group.SECURITY),
   fault("signed", "A signature that is cut short", expert.group.UNDECODED),
   fault("inflate", "The payload does not inflate", expert.group.MALFORMED),
   fault("payload", "The payload is no MessagePack value", expert.group.MALFORMED),
@@ -119,6 +124,7 @@ ecgframe.experts = {
 }
 
 ecgframe.prefs.max_payload = Pref.uint("Largest payload", MAX_PAYLOAD, "The receiver's limit, in bytes")
+ecgframe.prefs.keys = Pref.string("File of stream keys", "", "Opens sealed payloads with the keys that \"ecgframe keys\" has made")
 
 local opcode_of = Field.new("websocket.opcode")
 local TEXT = 1
@@ -412,7 +418,176 @@ local function inflated(range)
   end
 end
 
--- Adds the fields in front of a sealed payload: which key, whose message, and its counter. Wireshark has no keys.
+-- SHA-256, by which the key of each sender is derived --
+
+local lshift = bit.lshift or function(a, n) return band(a * 2 ^ n, 0xffffffff) end
+local band_not = function(a, b) return band(bxor(a, 0xffffffff), b) end
+local rotate = function(a, n) return bxor(rshift(a, n), lshift(a, 32 - n)) end
+local ROUNDS, START = {}, {}
+do
+  local prime = 2
+  while #ROUNDS < 64 do
+    local is_prime = true
+    for divisor = 2, math.floor(prime ^ 0.5) do
+      if prime % divisor == 0 then is_prime = false end
+    end
+    if is_prime then
+      if #START < 8 then START[#START + 1] = math.floor(prime ^ 0.5 % 1 * 2 ^ 32) end
+      ROUNDS[#ROUNDS + 1] = math.floor(prime ^ (1 / 3) % 1 * 2 ^ 32)
+    end
+    prime = prime + 1
+  end
+end
+
+local function word_of(number) -- 4 bytes
+  number = number % 0x100000000
+  local octets = {}
+  for place = 4, 1, -1 do
+    octets[place] = string.char(number % 256)
+    number = math.floor(number / 256)
+  end
+  return table.concat(octets)
+end
+
+local function sha256(text)
+  local whole = text .. "\128" .. string.rep("\0", (55 - #text) % 64) .. word_of(0) .. word_of(8 * #text)
+  local state = { unpack_table(START) }
+  for begin = 1, #whole, 64 do
+    local w = {}
+    for place = 1, 16 do
+      local a, b, c, d = whole:byte(begin + 4 * place - 4, begin + 4 * place - 1)
+      w[place] = ((a * 256 + b) * 256 + c) * 256 + d
+    end
+    for place = 17, 64 do
+      local x, y = w[place - 15], w[place - 2]
+      local one = bxor(rotate(x, 7), bxor(rotate(x, 18), rshift(x, 3)))
+      local other = bxor(rotate(y, 17), bxor(rotate(y, 19), rshift(y, 10)))
+      w[place] = (w[place - 16] + one + w[place - 7] + other) % 0x100000000
+    end
+    local a, b, c, d, e, f, g, h = unpack_table(state)
+    for place = 1, 64 do
+      local one = bxor(rotate(e, 6), bxor(rotate(e, 11), rotate(e, 25)))
+      local sum = (h + one + bxor(band(e, f), band_not(e, g)) + ROUNDS[place] + w[place]) % 0x100000000
+      local other = bxor(rotate(a, 2), bxor(rotate(a, 13), rotate(a, 22)))
+      local most = bxor(band(a, b), bxor(band(a, c), band(b, c)))
+      h, g, f, e = g, f, e, (d + sum) % 0x100000000
+      d, c, b, a = c, b, a, (sum + other + most) % 0x100000000
+    end
+    for place, one in ipairs({ a, b, c, d, e, f, g, h }) do state[place] = (state[place] + one) % 0x100000000 end
+  end
+  for place, one in ipairs(state) do state[place] = word_of(one) end
+  return table.concat(state)
+end
+
+local function hmac(key, text)
+  local function padded(octet)
+    local octets = {}
+    for place = 1, 64 do octets[place] = string.char(bxor(key:byte(place) or 0, octet) % 256) end
+    return table.concat(octets)
+  end
+  return sha256(padded(0x5c) .. sha256(padded(0x36) .. text))
+end
+
+-- Gives the key and the IV of a sender: HKDF-SHA-256, 44 bytes.
+local function derived(secret, sender, stream)
+  local made, info = hmac(sender, secret), "ecgframe seal 1\0" .. stream
+  local first = hmac(made, info .. "\1")
+  return first, hmac(made, first .. info .. "\2"):sub(1, 12)
+end
+
+-- The file of keys --
+
+local function from_hex(digits)
+  return (digits:gsub("%x%x", function(two) return string.char(tonumber(two, 16)) end))
+end
+
+local function utf8_of(number)
+  return utf8 and utf8.char(number) or "?" -- every Lua with a cipher has it
+end
+
+local ESCAPES = { b = "\b", f = "\f", n = "\n", r = "\r", t = "\t" }
+
+local function text_of(quoted) -- of a JSON string without its quotes
+  quoted = quoted:gsub("\\u([dD][89abAB]%x%x)\\u([dD][c-fC-F]%x%x)", function(high, low)
+    return utf8_of(0x10000 + (tonumber(high, 16) - 0xd800) * 0x400 + tonumber(low, 16) - 0xdc00)
+  end)
+  quoted = quoted:gsub("\\u(%x%x%x%x)", function(digits) return utf8_of(tonumber(digits, 16)) end)
+  return (quoted:gsub("\\(.)", function(letter) return ESCAPES[letter] or letter end))
+end
+
+local keys, keys_of, no_keys, derived_keys, derived_count = {}, nil, nil, {}, 0
+
+-- Reads the file that "ecgframe keys" makes, once: a JSON list of objects without others in them.
+local function load_keys(path)
+  if keys_of == path then return end
+  keys, keys_of, no_keys, derived_keys, derived_count = {}, path, nil, {}, 0
+  if path == "" then
+    no_keys = "no file of keys is set (preferences, protocol ecgframe)"
+    return
+  end
+  local file = io.open(path, "r")
+  local text = file and file:read(MAX_KEY_FILE + 1)
+  if file then file:close() end
+  if not text or #text > MAX_KEY_FILE then
+    no_keys = "the file of keys cannot be read, or is too large"
+    return
+  end
+  local texts = {}
+  local bare = text:gsub("\\.", function(two) return two == '\\"' and "\\u0022" or nil end)
+  bare = bare:gsub('"([^"]*)"', function(quoted) texts[#texts + 1] = text_of(quoted) return "<" .. #texts .. ">" end)
+  for object in bare:gmatch("%b{}") do
+    local found = {}
+    for name, value in object:gmatch("<(%d+)>%s*:%s*([^,}%s]+)") do
+      local quoted = value:match("^<(%d+)>$")
+      found[texts[tonumber(name)]] = quoted and texts[tonumber(quoted)] or tonumber(value)
+    end
+    local key = found.key
+    if type(found.stream) == "string" and type(found.id) == "number" and type(key) == "string" and #key == 64 and not key:find("%X") then
+      keys[found.id] = { stream = found.stream, secret = from_hex(key) }
+    else
+      no_keys = "the file of keys has one that is not whole"
+    end
+  end
+  if not next(keys) then no_keys = no_keys or "the file of keys has none" end
+end
+
+-- Gives the opened payload, as a ByteArray; or nil, and why not ("tag" if it is not right).
+local function open_sealed(payload, version, kind, bits, form)
+  load_keys(ecgframe.prefs.keys)
+  local id = payload(0, 4):uint()
+  local key = keys[id]
+  if not key then return nil, no_keys or "the file of keys has no key " .. id end
+  if not GcryptCipher then return nil, "this Wireshark has no cipher for its plugins; 4.6 has" end
+  local sender = payload(4, SENDER_SIZE):raw()
+  local name = id .. " " .. sender
+  if not derived_keys[name] then
+    if derived_count >= MAX_SENDERS then derived_keys, derived_count = {}, 0 end
+    derived_keys[name], derived_count = { derived(key.secret, sender, key.stream) }, derived_count + 1
+  end
+  local secret, iv = unpack_table(derived_keys[name])
+  local counter, nonce = payload(4 + SENDER_SIZE, 4):raw(), iv:sub(1, 8)
+  for place = 1, 4 do
+    nonce = nonce .. string.char(bxor(iv:byte(8 + place), counter:byte(place)) % 256)
+  end
+  local sealed = SEAL_OVERHEAD - 16 -- bytes in front
+  local stop = payload:len() - 16
+  local mask = version < 4 and 0x01 or 0x41
+  local about = string.char(kind, band(bits, mask), version < 4 and 0 or band(form, 0x07)) .. payload(0, sealed):raw()
+  local well, opened, is_right = pcall(function()
+    local cipher = GcryptCipher.open(GCRY_CIPHER_AES256, GCRY_CIPHER_MODE_GCM, 0)
+    cipher:setkey(ByteArray.new(secret, true))
+    cipher:setiv(ByteArray.new(nonce, true))
+    cipher:authenticate(ByteArray.new(about, true))
+    local plain = ByteArray.new()
+    if stop > sealed then plain = cipher:decrypt(NULL, payload(sealed, stop - sealed):bytes()) end
+    return plain, cipher:checktag(payload(stop, 16):bytes()) == 0
+  end)
+  if not well then return nil, "the cipher failed: " .. tostring(opened) end
+  if not is_right then return nil, "tag" end
+  return opened
+end
+
+-- Adds the fields in front of a sealed payload: which key, whose message, and its counter.
 local function add_seal(item, payload)
   item:add(fields.key, payload(0, 4))
   item:add(fields.sender, payload(4, SENDER_SIZE))
@@ -541,6 +716,45 @@ local function add_inflated(item, payload, plain, is_signed, is_record, info)
   end
 end
 
+-- Adds what a payload holds that is not sealed, or was opened. It is nil if it is empty.
+local function add_content(item, payload, bits, form, sequence, info, at)
+  local length = payload and payload:len() or 0
+  if info.has(bits, "COMPRESSED") then
+    local algorithm = band(form, FORM_ALGORITHM)
+    local plain
+    if algorithm ~= 0 then
+      plain = add_compressed(item, payload or at("flags"), length, ALGORITHMS[algorithm])
+    else
+      plain = payload and inflated(payload)
+    end
+    local signed = plain and sequence and info.has(bits, "SIGNED")
+    if signed and plain:len() < TRAILER_SIZE then
+      refuse(item, payload, "signed", 0x200, 11, words_of_trailer(plain:len()))
+    elseif plain then
+      add_inflated(item, payload, plain, signed, band(form, FORM_RECORD) ~= 0, info)
+    elseif algorithm == 0 then
+      refuse(item, payload or at("flags"), "inflate", 0x103, 9, "The payload is not one whole zlib stream")
+    end
+  elseif sequence and info.has(bits, "SIGNED") and length < TRAILER_SIZE then
+    refuse(item, at("length"), "signed", 0x200, 11, words_of_trailer(length))
+  elseif sequence and info.has(bits, "SIGNED") then
+    local plain, bytes = add_signature(item, payload), length - TRAILER_SIZE
+    if band(form, FORM_RECORD) ~= 0 and bytes < RECORD_HEADER then
+      refuse(item, at("length"), "payload", 0x200, 11, "A record of " .. bytes .. " bytes; it has at least " .. RECORD_HEADER)
+    elseif band(form, FORM_RECORD) ~= 0 then
+      add_record(item, plain:tvb())
+    elseif plain then
+      add_payload(item, plain:tvb(), info)
+    end
+  elseif band(form, FORM_RECORD) ~= 0 and length < RECORD_HEADER then
+    refuse(item, at("length"), "payload", 0x200, 11, "A record of " .. length .. " bytes; it has at least " .. RECORD_HEADER)
+  elseif band(form, FORM_RECORD) ~= 0 then
+    add_record(item, payload:tvb())
+  elseif payload then
+    add_payload(item, payload:tvb(), info)
+  end
+end
+
 local function dissect_frame(tvb, tree, number, info)
   local left = tvb:len()
   local version = tvb(0, 1):uint()
@@ -636,41 +850,18 @@ local function dissect_frame(tvb, tree, number, info)
       refuse(item, at("flags"), "encrypted", 0x200, 8, "A sealed payload of " .. length .. " bytes; it has at least " .. SEAL_OVERHEAD)
     else
       add_seal(item, payload)
-      info.name = info.name .. " (sealed)"
+      local opened, why = open_sealed(payload, version, kind, bits, form)
+      info.name = info.name .. (opened and " (opened)" or " (sealed)")
+      if opened then
+        add_content(item, opened:len() > 0 and opened:tvb("Opened payload")() or nil, bits, form, sequence, info, at)
+      elseif why == "tag" then
+        refuse(item, payload, "tag", 0x202, 8, "The tag does not verify: the payload was changed, or the key is another one")
+      else
+        item:add(fields.not_opened, payload(0, 0), why):set_generated()
+      end
     end
-  elseif info.has(bits, "COMPRESSED") then
-    local algorithm = band(form, FORM_ALGORITHM)
-    local plain
-    if algorithm ~= 0 then
-      plain = add_compressed(item, payload or at("flags"), length, ALGORITHMS[algorithm])
-    else
-      plain = payload and inflated(payload)
-    end
-    local signed = plain and sequence and info.has(bits, "SIGNED")
-    if signed and plain:len() < TRAILER_SIZE then
-      refuse(item, payload, "signed", 0x200, 11, words_of_trailer(plain:len()))
-    elseif plain then
-      add_inflated(item, payload, plain, signed, band(form, FORM_RECORD) ~= 0, info)
-    elseif algorithm == 0 then
-      refuse(item, payload or at("flags"), "inflate", 0x103, 9, "The payload is not one whole zlib stream")
-    end
-  elseif sequence and info.has(bits, "SIGNED") and length < TRAILER_SIZE then
-    refuse(item, at("length"), "signed", 0x200, 11, words_of_trailer(length))
-  elseif sequence and info.has(bits, "SIGNED") then
-    local plain, bytes = add_signature(item, payload), length - TRAILER_SIZE
-    if band(form, FORM_RECORD) ~= 0 and bytes < RECORD_HEADER then
-      refuse(item, at("length"), "payload", 0x200, 11, "A record of " .. bytes .. " bytes; it has at least " .. RECORD_HEADER)
-    elseif band(form, FORM_RECORD) ~= 0 then
-      add_record(item, plain:tvb())
-    elseif plain then
-      add_payload(item, plain:tvb(), info)
-    end
-  elseif band(form, FORM_RECORD) ~= 0 and length < RECORD_HEADER then
-    refuse(item, at("length"), "payload", 0x200, 11, "A record of " .. length .. " bytes; it has at least " .. RECORD_HEADER)
-  elseif band(form, FORM_RECORD) ~= 0 then
-    add_record(item, payload:tvb())
-  elseif payload then
-    add_payload(item, payload:tvb(), info)
+  else
+    add_content(item, payload, bits, form, sequence, info, at)
   end
   return size + length
 end

@@ -467,3 +467,62 @@ def test_signatures_need_version_4(tmp_path):
         place = tmp_path / "folder"
         said = run("record", url, "ecg/1", "-o", place, "--signatures", *options, code=2).output
         assert "signatures" in said
+
+
+@pytest.fixture(scope="module")
+def signed(tmp_path_factory):
+    """A recording with signatures of a stream whose numbers did not begin with it, and the public key."""
+    pytest.importorskip("cryptography")
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    from ecgframe.signing import SigningKey
+
+    folder = tmp_path_factory.mktemp("signed")
+    private = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+    form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    (folder / "signing.pem").write_bytes(private.private_bytes(*form))
+    place = folder / "bed.frames"
+    with live("--signing-key", folder / "signing.pem", "--protocol", 4, "--alerts", 1) as server:
+        url = f"ws://127.0.0.1:{server.port}/ws"
+        run("record", url, "ecg/1", "-o", place, "--signatures", "--duration", 4)
+    return place, SigningKey(bytes(range(32))).public.hex()
+
+
+@pytest.mark.slow
+def test_a_recording_with_signatures_is_read_as_any_other(signed, tmp_path):
+    place, public = signed
+    assert "proven up to" in run("verify", place, "--signer", public, code=3).output
+    found = read_frames(place)
+    record, original = found.record, shipped_ecg()
+    assert found.versions == (4,)
+    assert record.leads == original.leads
+    assert record.samples >= 3000
+    np.testing.assert_array_equal(record.gain, original.gain)
+    start = next(
+        at
+        for at in range(original.samples)
+        if np.array_equal(original.signal[:, at : at + 200], record.signal[:, :200])
+    )
+    length = min(record.samples, original.samples - start)
+    np.testing.assert_array_equal(record.signal[:, :length], original.signal[:, start : start + length])
+    assert len(record.annotations) >= 2  # the alerts, which are signed one by one
+    assert any("signatures and" in what and "ecgframe verify" in what for what in record.left_out)
+    again = tmp_path / "again.edf"
+    run("decode", place, "-o", again)
+    np.testing.assert_array_equal(read_record(again).signal, record.signal)
+    with live(place) as server:
+        assert "ecg/1" in server.streams
+
+
+@pytest.mark.slow
+def test_a_damaged_recording_with_signatures_is_read_as_far_as_it_goes(signed, tmp_path):
+    octets = bytearray(signed[0].read_bytes())
+    octets[len(octets) // 2] ^= 1
+    place = tmp_path / "damaged.frames"
+    place.write_bytes(octets)
+    with pytest.raises(FrameFileError):
+        read_frames(place)
+    whole, damaged = read_frames(signed[0]).record, read_damaged(place)
+    assert damaged.losses.frames == 1
+    assert abs(damaged.found.record.samples - whole.samples) <= 50

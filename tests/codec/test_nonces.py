@@ -18,9 +18,11 @@ from interpreter import PACKAGES, TESTS
 
 pytest.importorskip("cryptography")
 
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
 from ecgframe import _core
 from ecgframe._core.plain import nonces as plain_nonces
-from ecgframe.seal import Key, Sealer
+from ecgframe.seal import Key, Opener, Sealer, StoredKeys
 
 KEY = Key(9, "ecg/1", bytes(range(32)))
 FEW = 4
@@ -360,3 +362,42 @@ def test_many_threads_at_an_end():
     finally:
         sys.setswitchinterval(interval)
     assert len(set(found)) == len(found) == 1600
+
+
+@each_counter
+@pytest.mark.parametrize("size", [0, 1, 4095, 4096, 4097, 100_000])
+def test_what_the_cipher_writes_in_place_is_the_same(counter, size):
+    aead = AESGCM(bytes(range(32)))
+    if not hasattr(aead, "encrypt_into"):
+        pytest.skip("cryptography before 47")
+    payload = os.urandom(size)
+    one, other = (counter(bytes(range(12)), bytes(range(12)), 3, 2 * size) for _ in range(2))
+    for _ in range(2):
+        sealed = one.seal(aead.encrypt, payload, 1, 0, 4, size)
+        assert sealed == other.seal_into(aead.encrypt_into, payload, 1, 0, 4, size)
+        assert len(sealed) == size + 32
+    assert size == 0 or other.seal_into(aead.encrypt_into, payload, 1, 0, 4, size) is None
+
+
+@each_counter
+def test_a_cipher_that_fails_in_place_has_used_up_its_nonce(counter):
+    taken = []
+
+    def fail(nonce, payload, associated, buffer):
+        taken.append(bytes(nonce))
+        raise RuntimeError("no")
+
+    one = counter(bytes(12), bytes(12), 5, 100)
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="no"):
+            one.seal_into(fail, b"text", 1, 0, 0, 4)
+    assert len(set(taken)) == 2
+
+
+def test_large_payloads_of_a_sealer_open_again():
+    sealer, opener = Sealer(KEY), Opener(StoredKeys([KEY]))
+    for size in (4095, 4096, 70_000):
+        payload = os.urandom(size)
+        for same in (payload, bytearray(payload), memoryview(payload)):
+            sealed = sealer.seal(same, version=4, type=1)
+            assert opener.open(sealed, version=4, type=1, stream="ecg/1").payload == payload

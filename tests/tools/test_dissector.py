@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -148,6 +149,88 @@ def test_sealed_and_signed_frames(tshark, tmp_path):
     ]
     columns = tshark.run(path, "-Y", "ecgframe", "-T", "fields", "-e", "_ws.col.Info").splitlines()
     assert columns[0] == "ECG_DATA (sealed) #7/1"
+
+
+def test_sealed_frames_are_opened_with_keys(tshark, tmp_path):
+    """Where the Lua of Wireshark has a cipher (since 4.6); elsewhere it is said that there is none."""
+    pytest.importorskip("cryptography")
+    from ecgframe.seal import Key, Sealer
+
+    stream = 'ecg/bed 7 µ \U0001fac0 "{}'
+    key, other = Key(9, stream, bytes(range(32))), Key(10, stream, bytes(32))
+    sealer = Sealer(key)
+    codec = Codec(version=4, ndarray="binary")
+    signed_bits = int(Flag.SIGNED)
+    alert = codec.encode_frame(
+        MessageType.ANOMALY_ALERT, {"kind": "asystole", "timestamp": 1.5}, stream_id=7, sequence=1
+    )
+    packed = alert.frame[HEADER_SIZES[4] :]
+    large = b"\xdb" + (80_000).to_bytes(4, "big") + b"a" * 80_000
+    deflated = zlib.compress(packed)
+    trailer = bytes(range(72))
+    cases = [
+        (4, 2, 0, 0, packed),
+        (4, 1, 0, int(Form.RECORD), RECORD),
+        (4, 2, signed_bits, 0, packed + trailer),
+        (4, 2, int(Flag.COMPRESSED), 0, deflated),
+        (3, 2, int(Flag.PRIORITY), 0, packed),
+        (4, 2, 0, 0, b""),
+        (4, 2, 0, 0, large),
+    ]
+    frames = [
+        build_frame(
+            version,
+            type,
+            flags | Flag.ENCRYPTED,
+            0,
+            sealer.seal(payload, version=version, type=type, flags=flags, form=form),
+            form,
+            *((7, number) if version == 4 else (0, 0)),
+        )
+        for number, (version, type, flags, form, payload) in enumerate(cases, 1)
+    ]
+    changed = bytearray(sealer.seal(packed, version=4, type=2))
+    changed[20] ^= 1
+    frames.append(build_frame(4, 2, Flag.ENCRYPTED, 0, bytes(changed), 0, 7, 20))
+    frames.append(build_frame(4, 2, Flag.ENCRYPTED, 0, Sealer(other).seal(packed, version=4, type=2), 0, 7, 21))
+    with (tmp_path / "sealed.pcap").open("wb") as file:
+        recorder = Recorder(file)
+        for number, octets in enumerate(frames):
+            recorder.write(Delivery(octets, Origin(number, "127.0.0.1:5000", "127.0.0.1:8765", True)))
+    path = tmp_path / "keys.json"
+    path.write_text(json.dumps([{"stream": stream, "id": 9, "key": key.secret.hex(), "begins": 1.5}]))
+    names = ["data.kind", "record.count", "signer", "error.check", "sealed.not_opened"]
+    wanted = [word for name in names for word in ("-e", f"ecgframe.{name}")]
+
+    def shown(*options):
+        output = tshark.run(tmp_path / "sealed.pcap", *options, "-Y", "ecgframe", "-T", "fields", *wanted)
+        return [line.split("\t") for line in output.splitlines()]
+
+    without = shown()
+    assert {line[-1] for line in without} == {"no file of keys is set (preferences, protocol ecgframe)"}
+    found = shown("-o", f"ecgframe.keys:{path}")
+    if "has no cipher" in found[0][-1]:
+        assert tshark.version < (4, 6)
+        assert {line[-1] for line in found} == {
+            "this Wireshark has no cipher for its plugins; 4.6 has",
+            "the file of keys has no key 10",
+        }
+        return
+    assert found == [
+        ["asystole", "", "", "", ""],
+        ["", "4", "", "", ""],
+        ["asystole", "", bytes(range(8)).hex(), "", ""],
+        ["asystole", "", "", "", ""],
+        ["asystole", "", "", "", ""],
+        ["", "", "", "", ""],
+        ["", "", "", "", ""],
+        ["", "", "", "8", ""],
+        ["", "", "", "", "the file of keys has no key 10"],
+    ]
+    for text, why in (("[]", "has none"), ('[{"stream": "a", "id": 9, "key": "12"}]', "not whole")):
+        path.write_text(text)
+        assert all(why in line[-1] for line in shown("-o", f"ecgframe.keys:{path}"))
+    assert all("cannot be read" in line[-1] for line in shown("-o", f"ecgframe.keys:{tmp_path / 'nothing'}"))
 
 
 def test_a_header_of_version_4(tshark, tmp_path):

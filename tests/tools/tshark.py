@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -50,6 +51,12 @@ class Tshark:
         self.script.write_text(dissector("test"))
         # a home of its own: no plugin of this user's is loaded besides
         self.environment = os.environ | {"HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
+
+    @property
+    def version(self):
+        """The version of tshark: two numbers."""
+        said = subprocess.run([self.path, "--version"], capture_output=True, text=True, check=True, timeout=60).stdout
+        return tuple(int(number) for number in re.search(r"(\d+)\.(\d+)", said).groups())
 
     def run(self, capture, *options):
         done = subprocess.run(

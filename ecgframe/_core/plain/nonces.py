@@ -79,5 +79,19 @@ class NonceCounter:
         associated, nonce = taken
         return associated[3:] + encrypt(nonce, payload, associated)
 
+    def seal_into(
+        self, encrypt_into: Callable[..., int], payload: Any, type: int, flags: int, form: int, nbytes: int
+    ) -> bytes | None:
+        """Do the same where the cipher writes in place: ``encrypt_into(nonce, payload, associated data, buffer)``."""
+        taken = self.take(type, flags, form, nbytes)
+        if taken is None:
+            return None
+        associated, nonce = taken
+        sealed = bytearray(nbytes + 32)
+        sealed[:16] = associated[3:]
+        with memoryview(sealed) as whole:
+            encrypt_into(nonce, payload, associated, whole[16:])
+        return bytes(sealed)
+
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError("a nonce counter can be neither pickled nor copied: its nonces would repeat")
