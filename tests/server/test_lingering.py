@@ -156,6 +156,56 @@ def test_viewers_of_the_same_streams_share_the_message():
     handled(course)
 
 
+def test_who_comes_within_the_time_gets_what_follows_alone():
+    async def course(handler):
+        async with numbered_viewer(handler) as one, numbered_viewer(handler) as two:
+            await one.subscribe("ecg/1")
+            await publish(handler, 1)
+            await two.subscribe("ecg/1")
+            await publish(handler, 2)
+            await asyncio.sleep(1)
+            for viewer, numbers in ((one, [1, 2]), (two, [2])):
+                viewer.talk()
+                assert [message.data["n"] for message in viewer.received] == numbers
+
+    handled(course)
+
+
+def test_who_leaves_within_the_time_gets_what_was_published_before_the_answer():
+    async def course(handler):
+        async with numbered_viewer(handler) as viewer:
+            await viewer.subscribe("ecg/1")
+            before = len(viewer.link.sent)
+            await publish(handler, 1, 2)
+            viewer.session.unsubscribe("ecg/1")
+            viewer.talk()
+            await asyncio.sleep(1)
+            types = [type for message in written(viewer, before) for type in message]
+            assert types in ([ECG, ECG, MessageType.SUBSCRIPTION_ACK], [MessageType.SUBSCRIPTION_ACK])
+
+    handled(course)
+
+
+def test_each_frame_is_counted_once_for_each_viewer():
+    """One takes nothing for a while, so that its frames are queued."""
+
+    async def course(handler):
+        async with numbered_viewer(handler) as one, numbered_viewer(handler) as two:
+            for viewer in (one, two):
+                await viewer.subscribe("ecg/1")
+            two.link.may_write.clear()
+            await publish(handler, 1, 2, 3)
+            await asyncio.sleep(1)
+            two.link.may_write.set()
+            await asyncio.sleep(1)
+            assert handler.stats()["messages"]["sent"]["ECG_DATA"] == 6
+            for viewer in (one, two):
+                viewer.talk()
+                assert [message.data["n"] for message in viewer.received] == [1, 2, 3]
+
+    handled(course)
+
+
 def test_what_is_queued_keeps_its_order():
     """The link takes nothing for a while, while frames wait and are queued."""
 
