@@ -442,6 +442,7 @@ class Connection:
 
     def _take_back(self, name: str) -> None:
         """Discard the data of a stream that waits, from version 4 on. See ``Sender.take_back``."""
+        self.writer.release()
         if self.session.version >= 4:
             for event in self.session.take_back(name):
                 self._note(event)
@@ -459,6 +460,7 @@ class Connection:
         if stream is None:
             return False
         stream.remove(self.writer)
+        self.writer.release()
         for event in self.session.take_back(name):
             self._note(event)
         self.deny(name, code, reason)
@@ -534,6 +536,7 @@ class Connection:
         """Pass a message to the session, handle the events, and charge the processor time to the peer."""
         clock = thread_time if len(message) > SMALL else perf_counter
         session, now, began = self.session, self.now(), clock()
+        encoding = session.encoding
         if isinstance(message, str):
             events = session.receive_text(now)
         else:
@@ -545,6 +548,8 @@ class Connection:
                 now, began = self.now(), clock() - spent  # the thread has measured its own time
             else:
                 events = received
+        if session.encoding is not encoding:
+            self.writer.renegotiated()
         self._dispatch(events, now, message)
         if self.writer.has_more or session.closing:
             self.writer.pump(now)

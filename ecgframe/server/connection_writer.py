@@ -102,6 +102,12 @@ class ConnectionWriter:
         self._queue(outgoing, now)
         return False
 
+    def release(self) -> None:
+        """Send the frames that wait for others, now; see ``lingering``. Here, none does."""
+
+    def renegotiated(self) -> None:
+        """Note that the session speaks another version, or with other capabilities."""
+
     def _queue(self, outgoing: Outgoing, now: float) -> None:
         """Queue a frame, and send what the link takes."""
         self.session.enqueue(outgoing, now)

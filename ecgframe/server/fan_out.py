@@ -17,6 +17,7 @@ from typing import Protocol
 from ..session import Encoding, Outgoing, ServerSession
 from ..session.outgoing import Tier
 from .encodings import Encodings
+from .lingering import Linger, LingeringWriter
 from .portions import LARGE, Portions
 from .publication import Publication
 
@@ -38,6 +39,9 @@ class Viewer(Protocol):
 
 Parked = deque[tuple[Publication, dict[Viewer, None]]]
 
+Group = tuple[Encoding, tuple[LingeringWriter, ...], list[Viewer]]
+"""An encoding, the viewers with it that join frames, and the others."""
+
 _encoding_of: Callable[[Viewer], Encoding] = attrgetter("session.encoding")
 
 
@@ -50,9 +54,10 @@ class FanOut:
         frame: returns a publication in an encoding, and keeps the frame; None if it is not for viewers with it.
         keep: keeps a frame that was encoded in a thread.
         note_sent: called for each frame.
+        linger: lets frames wait for others; None if none waits.
     """
 
-    __slots__ = ("_encodings", "_frame", "_keep", "_note_sent", "_parked", "_portions")
+    __slots__ = ("_encodings", "_frame", "_groups", "_keep", "_linger", "_note_sent", "_parked", "_portions")
 
     def __init__(
         self,
@@ -61,7 +66,10 @@ class FanOut:
         frame: Callable[[Publication, Encoding], Outgoing | None],
         keep: Callable[[Publication, Encoding, Outgoing], None],
         note_sent: NoteSent,
+        linger: Linger | None = None,
     ) -> None:
+        self._linger = linger
+        self._groups: tuple[Sequence[Viewer], int, list[Group]] = ((), -1, [])
         self._encodings = encodings
         self._portions = portions
         self._frame = frame
@@ -82,6 +90,9 @@ class FanOut:
             for shared, group in groupby(viewers, _encoding_of):
                 self._send_large(publication, shared, list(group), now)
             return
+        if self._linger is not None:
+            self._send_lingering(publication, viewers, now, self._linger)
+            return
         # A plain loop: this runs for each viewer of each message.
         encoding: Encoding | None = None
         outgoing: Outgoing | None = None
@@ -100,8 +111,37 @@ class FanOut:
         if outgoing is not None:
             self._note_sent(outgoing, taken, passed)
 
+    def _send_lingering(self, publication: Publication, viewers: Sequence[Viewer], now: float, linger: Linger) -> None:
+        """Let a publication wait for others where it may: that costs once for all viewers of an encoding."""
+        for encoding, joining, others in self._grouped(viewers, linger):
+            outgoing = self._frame(publication, encoding)
+            if outgoing is None:
+                continue
+            at_once: Sequence[Viewer] = others
+            if joining and linger.may_wait(outgoing):
+                linger.share(outgoing, joining, self._note_sent)
+            else:
+                at_once = [*joining, *others]
+            if at_once:
+                passed = sum([viewer.take(outgoing, now) for viewer in at_once])
+                self._note_sent(outgoing, len(at_once), passed)
+
+    def _grouped(self, viewers: Sequence[Viewer], linger: Linger) -> list[Group]:
+        """The viewers by encoding, and whether they join frames. Most messages have those of the one before."""
+        known, generation, groups = self._groups
+        if generation == linger.generation and known == viewers:
+            return groups
+        groups = []
+        for encoding, group in groupby(viewers, _encoding_of):
+            members = list(group)
+            joining = tuple([each for each in members if isinstance(each, LingeringWriter) and each.joins])
+            groups.append((encoding, joining, [each for each in members if each not in joining]))
+        self._groups = viewers, linger.generation, groups
+        return groups
+
     def forget(self, viewer: Viewer) -> None:
         """Do not send a viewer the publications that wait to be encoded."""
+        self._groups = ((), -1, [])
         for parked in self._parked.values():
             for _, viewers in parked:
                 viewers.pop(viewer, None)

@@ -71,6 +71,8 @@ if TYPE_CHECKING:
     from .backplane import Backplane, NumberedBackplane, SharedNumber
     from .link import Link
 
+_PRIORITY: Final = int(Flag.PRIORITY)
+
 UNCOMPRESSED: Final = CANONICAL._replace(compressed=False)
 """The same for messages of sealed streams, whose sizes must not depend on their content."""
 
@@ -167,6 +169,7 @@ class WebSocketBinaryHandler:
         self._stats = ServerStats()
         encodings = Encodings(self._stats.note_other_encoding)
         portions, note_sent = Portions(), self._stats.note_sent
+        linger = Linger(self.settings.linger) if self.settings.linger else None
         speaks_numbers = self.settings.latest_version >= 4
         if speaks_numbers and not isinstance(self._backplane, LocalBackplane) and _numbered(self._backplane) is None:
             raise ValueError(
@@ -186,6 +189,7 @@ class WebSocketBinaryHandler:
             self._numbered,
             self._seals,
             signer if self._attests else None,
+            linger,
         )
         self._attesting = Attesting(self._streams.__iter__, self._wall_clock_us, self._numbered)
         self._fan_out = FanOut(encodings, portions, Publication.outgoing, Publication.keep, note_sent)
@@ -229,7 +233,7 @@ class WebSocketBinaryHandler:
             serve=requests.serve,
             audit=self._audit,
             seals=self._seals,
-            linger=Linger(self.settings.linger) if self.settings.linger else None,
+            linger=linger,
             leave_opened=self._leave_opened,
         )
         self._publishing: set[asyncio.Task[None]] = set()  # templates
@@ -344,10 +348,11 @@ class WebSocketBinaryHandler:
         await self._open()
         with self._streams.hold(stream) as entry:
             await self._streams.join(entry)
-            if not _is_urgent(message_type, flags):
+            is_urgent = _is_urgent(message_type, flags)
+            if not is_urgent:
                 entry.decide_class(is_bulk=bulk)
             encoded, timestamp = (None, 0) if is_large else self._encode(stream, message_type, data, flags)
-            class_of_it = None if _is_urgent(message_type, flags) else bulk
+            class_of_it = None if is_urgent else bulk
             if encoded is None:
                 timestamp = await self._publish_large(
                     stream, message_type, data, flags, publish=self._publish_with_class(stream, class_of_it)
@@ -943,7 +948,7 @@ def _for_many(number: MessageType | int, flags: Flag | int) -> tuple[MessageType
 
 
 def _is_urgent(type: MessageType | int, flags: Flag | int) -> bool:
-    return type == MessageType.ANOMALY_ALERT or bool(flags & Flag.PRIORITY)
+    return type == MessageType.ANOMALY_ALERT or bool(int(flags) & _PRIORITY)  # operations on a Flag are slow
 
 
 def _lane(to: str | Connection, type: MessageType, flags: Flag | int) -> tuple[object, bool]:

@@ -25,45 +25,178 @@ if TYPE_CHECKING:
     from .portions import Portions
 
 LARGEST: Final = 16 * 1024
-"""Most bytes of frames that wait. An alert overtakes none of them, and records of this size stand for no more samples
-than a receiver accepts in one message."""
+"""Most bytes of frames in one message. An alert overtakes none of them, and records of this size stand for no more
+samples than a receiver accepts in one message."""
+
+MOST_FRAMES: Final = MAX_BATCH_FRAMES
+MOST_BYTES: Final = 1024 * 1024
+"""Frames that wait, and their bytes, at which all are sent before the time has passed."""
+
+Part = tuple[bytes, "list[WaitingFrame]"]
+"""A WebSocket message, and the frames in it."""
+
+
+class WaitingFrame:
+    """A frame that waits for others, and its viewers: those that it was published to.
+
+    Args:
+        outgoing: the frame.
+        viewers: in the order in which they are written to.
+        note_sent: called once it was sent, with the number of viewers and of those for which it was not queued.
+
+    Attributes:
+        outgoing: the frame.
+        viewers: its viewers.
+        queued: number of viewers for which it was queued.
+    """
+
+    __slots__ = ("_members", "_note_sent", "outgoing", "queued", "viewers")
+
+    def __init__(
+        self,
+        outgoing: Outgoing,
+        viewers: tuple[LingeringWriter, ...],
+        note_sent: Callable[[Outgoing, int, int], None],
+    ) -> None:
+        self.outgoing = outgoing
+        self.viewers = viewers
+        self.queued = 0
+        self._note_sent = note_sent
+        self._members: frozenset[LingeringWriter] | None = None
+
+    def is_for(self, viewer: LingeringWriter) -> bool:
+        """Return whether a viewer is to get it."""
+        if self._members is None:
+            self._members = frozenset(self.viewers)
+        return viewer in self._members
+
+    def note(self) -> None:
+        """Count it."""
+        self._note_sent(self.outgoing, len(self.viewers), len(self.viewers) - self.queued)
 
 
 class Linger:
-    """The connections of a handler that have frames waiting, and the timer that sends them.
+    """The frames of a handler that wait for others, and the timer that sends them.
+
+    A frame is kept once for all its viewers, which are looked at when the time has passed: so a viewer costs once for
+    all frames that leave together, not once for each.
 
     Args:
         seconds: for which the first frame waits.
+
+    Attributes:
+        generation: changes when a connection begins to speak another version, or with other capabilities.
     """
 
-    __slots__ = ("_seconds", "_timer", "_writers")
+    __slots__ = ("_frames", "_nbytes", "_seconds", "_sent", "_timer", "_writers", "generation")
 
     def __init__(self, seconds: float) -> None:
+        self.generation = 0
         self._seconds = seconds
-        self._writers: dict[LingeringWriter | QueueingWriter, None] = {}
+        self._writers: dict[QueueingWriter, None] = {}
+        self._frames: list[WaitingFrame] = []
+        self._nbytes = 0
+        self._sent: dict[LingeringWriter, int] = {}
+        """Viewers that were sent their frames before the others: how many of all frames they do not wait for."""
         self._timer: asyncio.TimerHandle | None = None
 
-    def add(self, writer: LingeringWriter | QueueingWriter) -> None:
-        """Send the frames of a connection when the time has passed, which may have begun for another one."""
+    @staticmethod
+    def may_wait(outgoing: Outgoing) -> bool:
+        """Return whether a frame may wait for others."""
+        return (
+            outgoing.tier is Tier.LIVE and not outgoing.deflated and not outgoing.queued and outgoing.nbytes <= LARGEST
+        )
+
+    def add(self, writer: QueueingWriter) -> None:
+        """Send what a connection has queued when the time has passed, which may have begun for another one."""
         self._writers[writer] = None
+        self._begin()
+
+    def share(
+        self,
+        outgoing: Outgoing,
+        viewers: tuple[LingeringWriter, ...],
+        note_sent: Callable[[Outgoing, int, int], None],
+    ) -> None:
+        """Send a frame to viewers that all have its encoding and join frames, when the time has passed.
+
+        Args:
+            outgoing: the frame, for which ``may_wait`` holds.
+            viewers: the connections.
+            note_sent: called once it was sent. See ``WaitingFrame``.
+        """
+        self._frames.append(WaitingFrame(outgoing, viewers, note_sent))
+        self._nbytes += outgoing.nbytes
+        if len(self._frames) >= MOST_FRAMES or self._nbytes >= MOST_BYTES:
+            self._send_shared()
+        else:
+            self._begin()
+
+    def release(self, viewer: LingeringWriter) -> None:
+        """Send a viewer the frames that wait for it, now."""
+        if not self._frames:
+            return
+        frames = [frame for frame in self._frames[self._sent.get(viewer, 0) :] if frame.is_for(viewer)]
+        self._sent[viewer] = len(self._frames)
+        if frames:
+            viewer.send_parts(joined(frames))
+
+    def _begin(self) -> None:
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(self._seconds, self._send_all)
 
     def _send_all(self) -> None:
         self._timer = None
         writers, self._writers = self._writers, {}
-        frames: list[bytes] = []
-        message = b""
+        self._send_shared()
         for writer in writers:
-            if isinstance(writer, QueueingWriter):
-                writer.flush()
-                continue
-            # Viewers of the same streams have the same frames: they share the message.
-            if writer.waiting != frames:
-                frames = writer.waiting
-                message = frames[0] if len(frames) == 1 else b"".join(frames)
-            if frames:
-                writer.send_waiting(message)
+            writer.flush()
+
+    def _send_shared(self) -> None:
+        frames, self._frames = self._frames, []
+        sent, self._sent = self._sent, {}
+        self._nbytes = 0
+        if not frames:
+            return
+        viewers = frames[0].viewers
+        if not sent and all(frame.viewers == viewers for frame in frames):
+            parts = joined(frames)
+            for viewer in viewers:
+                viewer.send_parts(parts)
+        else:
+            self._send_apart(frames, sent)
+        for frame in frames:
+            frame.note()
+
+    @staticmethod
+    def _send_apart(frames: list[WaitingFrame], sent: dict[LingeringWriter, int]) -> None:
+        """Send frames whose viewers differ. Viewers that get the same ones share the messages."""
+        of_viewers: dict[LingeringWriter, list[int]] = {}
+        for index, frame in enumerate(frames):
+            for viewer in frame.viewers:
+                if not sent or index >= sent.get(viewer, 0):
+                    of_viewers.setdefault(viewer, []).append(index)
+        known: dict[tuple[int, ...], list[Part]] = {}
+        for viewer, indices in of_viewers.items():
+            key = tuple(indices)
+            parts = known.get(key)
+            if parts is None:
+                parts = known[key] = joined([frames[index] for index in indices])
+            viewer.send_parts(parts)
+
+
+def joined(frames: list[WaitingFrame]) -> list[Part]:
+    """Return the WebSocket messages that hold the frames, each within ``LARGEST`` bytes."""
+    if sum([frame.outgoing.nbytes for frame in frames]) <= LARGEST:
+        return [(b"".join([frame.outgoing.frame for frame in frames]), frames)]
+    parts: list[Part] = []
+    begin = nbytes = 0
+    for index, frame in enumerate(frames):
+        nbytes += frame.outgoing.nbytes
+        if nbytes > LARGEST:
+            parts += joined(frames[begin:index])
+            begin, nbytes = index, frame.outgoing.nbytes
+    return parts + joined(frames[begin:])
 
 
 class LingeringWriter(ConnectionWriter):
@@ -80,7 +213,6 @@ class LingeringWriter(ConnectionWriter):
 
     Attributes:
         linger: shared by the connections of the handler.
-        waiting: the frames that wait. Their session has recorded them as sent.
     """
 
     def __init__(
@@ -96,27 +228,20 @@ class LingeringWriter(ConnectionWriter):
     ) -> None:
         super().__init__(session, link, log, pace, rearm=rearm, close=close)
         self.linger = linger
-        self.waiting: list[bytes] = []
-        self._nbytes = 0
+
+    @property
+    def joins(self) -> bool:
+        """True if its LIVE frames may wait for others. See ``Linger.generation``."""
+        return Capability.BATCH in self.session.capabilities
+
+    def renegotiated(self) -> None:
+        """Note that the session speaks another version, or with other capabilities."""
+        self.linger.generation += 1
 
     def take(self, outgoing: Outgoing, now: float) -> bool:
-        """Send a frame, let it wait for others, or queue it. See ``ConnectionWriter.take``."""
-        session = self.session
-        if outgoing.tier is not Tier.LIVE or outgoing.deflated or outgoing.nbytes > LARGEST - self._nbytes:
-            self.release()
-            return super().take(outgoing, now)
-        if Capability.BATCH not in session.capabilities:
-            return super().take(outgoing, now)
-        if self._is_writing or not self._link.can_write or not session.record_direct_send(outgoing, now):
-            self._queue(outgoing, now)
-            return False
-        self.waiting.append(outgoing.frame)
-        self._nbytes += outgoing.nbytes
-        if len(self.waiting) == 1:
-            self.linger.add(self)
-        elif len(self.waiting) == MAX_BATCH_FRAMES:
-            self.release()
-        return True
+        """Send a frame, behind those that wait, or queue it. See ``ConnectionWriter.take``."""
+        self.release()
+        return super().take(outgoing, now)
 
     def take_in_turn(self, outgoing: Outgoing, portions: Portions) -> None:
         """Queue a large frame, behind those that wait. See ``ConnectionWriter.take_in_turn``."""
@@ -129,16 +254,26 @@ class LingeringWriter(ConnectionWriter):
         super().pump(now)
 
     def release(self) -> None:
-        """Send the frames that wait, now."""
-        if self.waiting:
-            self.send_waiting(self.waiting[0] if len(self.waiting) == 1 else b"".join(self.waiting))
+        """Send the frames that wait, now. See ``ConnectionWriter.release``."""
+        self.linger.release(self)
 
-    def send_waiting(self, message: bytes) -> None:
-        """Write the frames that wait; ``message`` holds them."""
-        self.waiting = []
-        self._nbytes = 0
-        if not self._is_lost:
-            self._write_now(message)
+    def send_parts(self, parts: list[Part]) -> None:
+        """Write messages with frames that waited, or queue the frames from the first on that cannot be written."""
+        now = self._now()
+        for index, (message, frames) in enumerate(parts):
+            is_direct = not self._is_writing and self._link.can_write
+            if is_direct and self.session.record_direct_sends(len(message), len(frames), now):
+                self._write_now(message)
+                continue
+            if self._is_lost:
+                return
+            rest = [frame for _, waiting in parts[index:] for frame in waiting]
+            for frame in rest:
+                frame.queued += 1
+            for frame in rest[:-1]:
+                self.session.enqueue(frame.outgoing, now)
+            self._queue(rest[-1].outgoing, now)
+            return
 
 
 class QueueingWriter(ConnectionWriter):

@@ -34,6 +34,9 @@ SIGNED_AS: Final = CANONICAL._replace(version=4, compressed=False)
 _PRIORITY: Final = int(Flag.PRIORITY)
 _SIGNED: Final = int(Flag.SIGNED)
 _BULK: Final = int(Form.BULK)
+_RECORD: Final = int(Form.RECORD)
+_DELTA: Final = int(RecordFilter.DELTA)
+_UNFILTERED: Final = int(RecordFilter.NONE)
 _FILTER_AT: Final = 2  # byte of a record that names its filter
 _COUNT_AT: Final = 4  # four bytes of a record: its samples a lead
 _MOST_LIST_GROWTH: Final = 3  # by which factor a payload with arrays in binary form may grow in list form
@@ -222,9 +225,7 @@ class Publication:
             return _without_record(encoding, self.flags, self._is_deflated)
         if self.record is None:
             return _without_record(encoding._replace(record=False, delta=False), self.flags, self._is_deflated)
-        is_filtered = self.record.payload[_FILTER_AT] == RecordFilter.DELTA
-        flags = encoding.flags & self.flags
-        return encoding._replace(flags=flags, binary=False, delta=encoding.delta and is_filtered)
+        return _with_record(encoding, self.flags, self.record.payload[_FILTER_AT] == _DELTA)
 
     def _is_within(self, limit: int) -> bool:
         """Return whether the message is surely within a limit in every form; a list takes up to three times as much."""
@@ -296,9 +297,9 @@ class Publication:
 
     def _encode_record(self, encoding: Encoding, record: Record) -> Outgoing:
         payload = record.payload
-        if payload[_FILTER_AT] != RecordFilter.NONE and not encoding.delta:
+        if payload[_FILTER_AT] != _UNFILTERED and not encoding.delta:
             payload = record.template.without_filter(payload)
-        return self._encode_as(encoding, self.type, payload, self.flags, Form.RECORD)
+        return self._encode_as(encoding, self.type, payload, self.flags, _RECORD)
 
     def position_for(self, encoding: Encoding, form: int = 0) -> StreamPosition | None:
         """Return the position, with the form of the message for peers with that encoding.
@@ -337,6 +338,12 @@ def _plain(encoding: Encoding) -> Encoding:
 def without_limit(encoding: Encoding) -> Encoding:
     """The encoding for peers that take payloads of any size."""
     return encoding._replace(max_payload=LARGEST_LENGTH)
+
+
+@lru_cache(maxsize=1024)
+def _with_record(encoding: Encoding, flags: int, is_filtered: bool) -> Encoding:
+    """The encoding of a record, reduced to these flags and the filter that it has."""
+    return encoding._replace(flags=encoding.flags & flags, binary=False, delta=encoding.delta and is_filtered)
 
 
 @lru_cache(maxsize=1024)

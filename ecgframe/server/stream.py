@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 from ..codec import EncodedFrame, Message
@@ -20,6 +19,7 @@ from .encodings import Encodings
 from .fan_out import FanOut, NoteSent
 from .fan_out import Viewer as UpToDateViewer
 from .history import Ring
+from .lingering import Linger
 from .numbering import Epoch, Numbering
 from .opaque_publication import OpaquePublication, opaque_frame
 from .opening import Opening
@@ -101,6 +101,26 @@ class Backlog:
         self.encoded: dict[int, Outgoing] = {}
 
 
+class Hold:
+    """A context in which a stream is not forgotten. Each message is published within one, so it is no generator.
+
+    Args:
+        stream: the stream, which entering returns.
+    """
+
+    __slots__ = ("_stream",)
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+
+    def __enter__(self) -> Stream:
+        self._stream.add_holder()
+        return self._stream
+
+    def __exit__(self, *error: object) -> None:
+        self._stream.remove_holder()
+
+
 class Stream:
     """One stream: its ring and its viewers.
 
@@ -121,6 +141,7 @@ class Stream:
         numbering: its numbers, for viewers of version 4; None if the server does not speak it.
         settings: for the frames of templates.
         seals: those of the handler; None if it seals no streams.
+        linger: lets frames wait for others; None if none waits.
 
     Attributes:
         joined: whether the backplane follows the stream.
@@ -163,6 +184,7 @@ class Stream:
         numbering: Numbering | None,
         settings: Settings,
         seals: Seals | None = None,
+        linger: Linger | None = None,
     ) -> None:
         self.numbering = numbering
         self._seals = seals
@@ -176,7 +198,7 @@ class Stream:
         self.joined = False
         self.joining: asyncio.Task[None] | None = None
         self._encodings = encodings
-        self._fan_out = FanOut(encodings, portions, ring.frame, ring.keep, note_sent)
+        self._fan_out = FanOut(encodings, portions, ring.frame, ring.keep, note_sent, linger)
         self._note_sent = note_sent
         self._forget = forget
         self._live: dict[Viewer, None] = {}
@@ -1003,15 +1025,18 @@ class Stream:
         self._fan_out.forget(viewer)
         self.forget_if_idle()
 
-    @contextmanager
-    def hold(self) -> Iterator[None]:
-        """Keep the stream from being forgotten within this context."""
+    def hold(self) -> Hold:
+        """Return a context within which the stream is not forgotten."""
+        return Hold(self)
+
+    def add_holder(self) -> None:
+        """Keep the stream from being forgotten, until ``remove_holder``."""
         self._holders += 1
-        try:
-            yield
-        finally:
-            self._holders -= 1
-            self.forget_if_idle()
+
+    def remove_holder(self) -> None:
+        """Let the stream be forgotten, as far as this holder is concerned."""
+        self._holders -= 1
+        self.forget_if_idle()
 
     def forget_if_idle(self) -> None:
         """Forget the stream if it has no holders, no viewers and no messages."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -17,13 +16,14 @@ from .encodings import Encodings
 from .fan_out import NoteSent
 from .history import Ring, RingsLimit
 from .limits import Limits
+from .lingering import Linger
 from .numbering import Numbering, TemplatesLimit
 from .opening import Opening
 from .playback import Playback
 from .portions import Portions
 from .publisher import Novelties
 from .sealing import Seals
-from .stream import Stream, Viewer
+from .stream import Hold, Stream, Viewer
 from .tasks import begin
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ class Streams:
         numbered: the backplane, if the numbers come from there.
         seals: those of the handler; None if it seals no streams.
         signer: attests what is published; None to attest nothing.
+        linger: lets frames wait for others; None if none waits.
     """
 
     def __init__(
@@ -82,7 +83,9 @@ class Streams:
         numbered: NumberedBackplane | None = None,
         seals: Seals | None = None,
         signer: SigningKey | None = None,
+        linger: Linger | None = None,
     ) -> None:
+        self._linger = linger
         self._signer = signer
         self._settings = settings
         self._seals = seals
@@ -123,16 +126,13 @@ class Streams:
         """The stream, or None if it is not in memory."""
         return self._streams.get(name)
 
-    @contextmanager
-    def hold(self, name: str) -> Iterator[Stream]:
-        """Return the stream, create it if necessary, and keep it from being forgotten within the context.
+    def hold(self, name: str) -> Hold:
+        """Return a context that gives the stream, created if necessary, and keeps it from being forgotten.
 
         Raises:
             TooManyStreams: the stream is new, and ``Limits.streams`` is reached.
         """
-        stream = self._streams.get(name) or self._make(name)
-        with stream.hold():
-            yield stream
+        return Hold(self._streams.get(name) or self._make(name))
 
     async def join(self, stream: Stream) -> None:
         """Have the backplane follow the stream and deliver its past messages.
@@ -222,6 +222,7 @@ class Streams:
             self._numbering_of(name),
             self._settings,
             self._seals,
+            self._linger,
         )
         self._sweep_later()
         return stream

@@ -315,6 +315,30 @@ class Sender:
         self.passed += 1
         return True
 
+    def record_direct_sends(self, nbytes: int, frames: int, now: float) -> bool:
+        """Note that the owner sends several frames now, in one message. See ``record_direct_send``.
+
+        None of them needs an acknowledgement, or is to be cut.
+
+        Args:
+            nbytes: bytes of all of them.
+            frames: their number.
+            now: in seconds of the owner's clock.
+        """
+        if self.has_waiting or self.closing:
+            return False
+        if self._room < 0:
+            window = self._window
+            if window.is_full and now < window.full_until:
+                return False
+            self._room = window.look(self._room, now)
+            if window.is_full or window.is_to_ask or self._queue.frames:
+                return False
+        self._room -= nbytes
+        self._sent_at = now
+        self.passed += frames
+        return True
+
     def end(self, code: CloseCode = CloseCode.NORMAL, reason: str = "") -> None:
         """Close the connection after urgent and control messages are sent; waiting data is discarded."""
         if self._react(Trigger.END) is Action.FLUSH:

@@ -101,6 +101,9 @@ def test_frames_sent_at_once_take_the_waiting_ones_with_them(what):
                 await asyncio.sleep(0.001)
             await asyncio.sleep(0)
             found = written(viewer, before) if what != "large" else [[ECG, ECG], ["fragments"]]
+            if what == "control":
+                assert found == [[MessageType.PONG, ECG, ECG]]  # it goes first, and all leave at once
+                return
             assert found[0] == [ECG, ECG]
             assert len(viewer.link.sent) >= before + 2
             await asyncio.sleep(1)
@@ -149,6 +152,56 @@ def test_viewers_of_the_same_streams_share_the_message():
             await asyncio.sleep(1)
             assert one.link.sent[-1] is two.link.sent[-1]
             assert written(other, -1) == [[ECG] * 3]
+
+    handled(course)
+
+
+def test_who_comes_within_the_time_gets_what_follows_alone():
+    async def course(handler):
+        async with numbered_viewer(handler) as one, numbered_viewer(handler) as two:
+            await one.subscribe("ecg/1")
+            await publish(handler, 1)
+            await two.subscribe("ecg/1")
+            await publish(handler, 2)
+            await asyncio.sleep(1)
+            for viewer, numbers in ((one, [1, 2]), (two, [2])):
+                viewer.talk()
+                assert [message.data["n"] for message in viewer.received] == numbers
+
+    handled(course)
+
+
+def test_who_leaves_within_the_time_gets_what_was_published_before_the_answer():
+    async def course(handler):
+        async with numbered_viewer(handler) as viewer:
+            await viewer.subscribe("ecg/1")
+            before = len(viewer.link.sent)
+            await publish(handler, 1, 2)
+            viewer.session.unsubscribe("ecg/1")
+            viewer.talk()
+            await asyncio.sleep(1)
+            types = [type for message in written(viewer, before) for type in message]
+            assert types in ([ECG, ECG, MessageType.SUBSCRIPTION_ACK], [MessageType.SUBSCRIPTION_ACK])
+
+    handled(course)
+
+
+def test_each_frame_is_counted_once_for_each_viewer():
+    """One takes nothing for a while, so that its frames are queued."""
+
+    async def course(handler):
+        async with numbered_viewer(handler) as one, numbered_viewer(handler) as two:
+            for viewer in (one, two):
+                await viewer.subscribe("ecg/1")
+            two.link.may_write.clear()
+            await publish(handler, 1, 2, 3)
+            await asyncio.sleep(1)
+            two.link.may_write.set()
+            await asyncio.sleep(1)
+            assert handler.stats()["messages"]["sent"]["ECG_DATA"] == 6
+            for viewer in (one, two):
+                viewer.talk()
+                assert [message.data["n"] for message in viewer.received] == [1, 2, 3]
 
     handled(course)
 
