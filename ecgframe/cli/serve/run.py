@@ -20,7 +20,7 @@ from ...server.event_loop import new_event_loop
 from ...server.hooks import OnError
 from ...server.key_file import KeyFile
 from ...server.live import LiveServer
-from ...server.pages import WEBSOCKET
+from ...server.pages import WALL, WEBSOCKET
 from ...server.player import Loop
 from ...signing import SigningKey
 from ..console import say
@@ -172,5 +172,6 @@ def _announce(server: LiveServer, host: str, port: int, on_recording: Sequence[s
         lines += [f"Alerts and predictions are signed, {attested}: public key {server.signer.public.hex()}"]
     if streams and server.publish:
         lines += ["Clients may publish other streams"]
+    lines += [f"Wall: {page}://{place}{WALL} shows all streams on one page, with their alarms"]
     watch = f"ecgframe watch {url} {streams[0] if streams else 'ecg/1'}{options}"
     say(*lines, f"Next: open {page}://{place}/ in a browser, or run {watch}")
