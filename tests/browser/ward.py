@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from browser.loop_thread import LoopThread
 from ecgframe import MessageType
 from ecgframe.server import WebSocketBinaryHandler
 from ecgframe.server.adapters.websockets import serve
+from ecgframe.server.alarm_file import AlarmFile
+from ecgframe.server.alarms import Alarms
 from ecgframe.server.origins import Origins
 from ecgframe.server.pages import Pages
 
@@ -42,6 +45,9 @@ class Ward(LoopThread):
         leads: number of leads of each.
         denied: names of streams that nobody may watch.
         port: to listen on; 0 for any.
+        listed: number of beds that the list of streams has; None for all.
+        file: keeps alarms over a restart; None to take no acknowledgements.
+        has_alarms: whether alerts are passed on at all.
 
     Attributes:
         silent: beds that send nothing for now.
@@ -51,7 +57,15 @@ class Ward(LoopThread):
     """
 
     def __init__(
-        self, beds: int, leads: int = 2, *, denied: Sequence[str] = (), port: int = 0, listed: int | None = None
+        self,
+        beds: int,
+        leads: int = 2,
+        *,
+        denied: Sequence[str] = (),
+        port: int = 0,
+        listed: int | None = None,
+        file: Path | None = None,
+        has_alarms: bool = True,
     ) -> None:
         super().__init__()
         self.names = [f"ecg/{number}" for number in range(1, beds + 1)]
@@ -63,7 +77,10 @@ class Ward(LoopThread):
         self._denied = denied
         self._leads = LEADS[:leads]
         self._asked_port = port
+        self._file = file
+        self._has_alarms = has_alarms
         self._handler: WebSocketBinaryHandler | None = None
+        self._alarms: Alarms | None = None
 
     @property
     def connections(self) -> int:
@@ -77,16 +94,28 @@ class Ward(LoopThread):
 
     async def _pass(self, stream: str, message_type: MessageType, data: dict[str, Any]) -> None:
         assert self._handler is not None
-        await self._handler.publish(stream, message_type, data)
+        await (self._alarms or self._handler).publish(stream, message_type, data)
 
-    def _make(self) -> WebSocketBinaryHandler:
-        async def authorize(connection: object, action: str, stream: str | None) -> bool:
-            return action == "subscribe" and stream not in self._denied
+    async def _may(self, connection: object, action: str, stream: str | None) -> bool:
+        return action == "subscribe" and stream not in self._denied
 
-        return WebSocketBinaryHandler(authorize=authorize)
+    async def _anybody(self, connection: object, stream: str) -> bool:
+        return True
 
     async def _run(self) -> None:
-        async with self._make() as handler:
+        if not self._has_alarms:
+            await self._serve(WebSocketBinaryHandler(authorize=self._may))
+            return
+        kept = None if self._file is None else AlarmFile(self._file)
+        may_acknowledge = None if kept is None else self._anybody
+        alarms = self._alarms = Alarms(authorize=self._may, may_acknowledge=may_acknowledge, file=kept)
+        handler = WebSocketBinaryHandler(authorize=alarms.authorize, on_message=alarms.on_message)
+        alarms.attach(handler)
+        await self._serve(handler)
+        await alarms.close()
+
+    async def _serve(self, unopened: WebSocketBinaryHandler) -> None:
+        async with unopened as handler:
             self._handler = handler
             pages = Pages(handler, self._listed, Origins((), host="127.0.0.1"))
             async with serve(handler, "127.0.0.1", self._asked_port, process_request=pages) as server:

@@ -15,6 +15,7 @@ from ...plural import counted
 from ...records import Record, RecordError
 from ...records.loop_point import seamless
 from ...server import Backplane, Limits, LocalBackplane
+from ...server.alarm_file import AlarmFile
 from ...server.annotation_alerts import Annotations
 from ...server.event_loop import new_event_loop
 from ...server.hooks import OnError
@@ -57,6 +58,7 @@ def serve_live(
     signer: SigningKey | None,
     max_connections: int,
     ring_seconds: float,
+    alarm_file: AlarmFile | None,
     on_error: OnError | None,
 ) -> None:
     """Serve a recording until SIGINT or SIGTERM. The arguments are those of the command, or what they name.
@@ -93,6 +95,7 @@ def serve_live(
         key_file=key_file,
         keys_without_tls=keys_without_tls,
         signer=signer,
+        alarm_file=alarm_file,
         on_error=on_error,
     )
     if key_file is not None and certificate is None and not keys_without_tls:

@@ -24,6 +24,8 @@ export interface Report extends Alert {
 export interface Alarm extends Report {
   /** Number of the alarm on this page. */
   readonly key: number;
+  /** When a report last changed it, in Unix seconds. */
+  readonly changedAt: number;
 }
 
 /** From the least to the most severe. */
@@ -78,7 +80,7 @@ export class AlarmBook {
     const known = this.#alarmOf(report);
     if (known !== undefined) return this.#replace(known, join(known, report));
     this.#latest += 1;
-    const made = { ...report, key: this.#latest };
+    const made = { ...report, key: this.#latest, changedAt: report.shownAt };
     this.all.unshift(made);
     this.#forget(report.shownAt);
     return made;
@@ -166,6 +168,7 @@ function join(alarm: Alarm, report: Report): Alarm {
   const { end, ending } = alarm.end === null ? report : alarm;
   return {
     ...alarm,
+    changedAt: report.shownAt,
     end,
     ending,
     id: alarm.id || report.id,

@@ -14,6 +14,8 @@ export interface WallHook {
     readonly alerts: string;
     readonly sound: SoundState;
     readonly played: Readonly<Record<string, number>>;
+    /** When a sound last began, in Unix seconds; null before the first. */
+    readonly soundedAt: number | null;
     /** Seconds until the pause ends. */
     readonly pause: number;
     /** True if the server takes acknowledgements. */

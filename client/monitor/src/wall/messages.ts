@@ -54,7 +54,7 @@ export type FromWorker =
   | { readonly kind: "limits"; readonly on: string; readonly data: unknown }
   /** An alert of this page's own detector. */
   | { readonly kind: "found"; readonly alert: Alert }
-  /** Whether the alerts of all streams are followed, by one subscription or by one each, or why not. */
+  /** How the alerts of all streams are followed: by one subscription, by one each, or not, and why. */
   | { readonly kind: "alerts"; readonly state: "all" | "each" | "denied"; readonly why: string }
   /** The server refused what this page sent. */
   | { readonly kind: "refused"; readonly code: number; readonly why: string }

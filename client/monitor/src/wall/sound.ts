@@ -70,6 +70,8 @@ export class Sound {
   readonly plan = new SoundPlan();
   /** Number of patterns that were played, by priority. */
   readonly played: Record<Severity, number> = { critical: 0, warning: 0, info: 0 };
+  /** When the last pattern began, in Unix seconds; null before the first. */
+  soundedAt: number | null = null;
   #context: AudioContext | null = null;
   #isWanted: boolean;
 
@@ -105,6 +107,7 @@ export class Sound {
     const pattern = this.plan.next(priority, now);
     if (pattern === null || priority === null) return;
     this.played[priority] += 1;
+    this.soundedAt = Date.now() / 1000;
     for (const pulse of pattern.pulses) this.#pulse(this.#context, pulse);
   }
 

@@ -31,6 +31,8 @@ const ASKING = 10;
 const LINE = 1.2;
 /** Stream of the alerts of all streams; those of one have its name behind the slash. */
 const ALERTS = "alerts/";
+/** Seconds of alerts that are requested again. */
+const OVERLAP = 5;
 /** Number of streams whose alerts are followed one by one. */
 const MOST_FOLLOWED = 256;
 
@@ -41,7 +43,7 @@ type Layout = Extract<ToWorker, { kind: "layout" }>;
 const steady = (): number => performance.now() / 1000;
 const clock = (): number => Number(microsecondsNow()) / 1e6;
 
-interface Place {
+interface Watched {
   readonly bed: Bed;
   readonly strip: Strip;
   subscription: Subscription;
@@ -53,7 +55,7 @@ export class Station {
   /** The errors of denied subscriptions. */
   readonly #denials = new WeakSet<Error>();
   readonly #post: (message: FromWorker) => void;
-  readonly #places = new Map<string, Place>();
+  readonly #places = new Map<string, Watched>();
   readonly #alerts = new Map<string, Subscription>();
   readonly #context: OffscreenCanvasRenderingContext2D;
   readonly #socket: string;
@@ -125,7 +127,7 @@ export class Station {
     this.#report();
   }
 
-  #begin(name: string): Place {
+  #begin(name: string): Watched {
     const bed = new Bed(name, steady());
     return { bed, strip: new Strip(), subscription: this.#subscribe(bed) };
   }
@@ -192,7 +194,9 @@ export class Station {
   }
 
   #follow(stream: string): Subscription {
-    const subscription = this.#service.subscribe(stream, (message) => this.#note(message, stream));
+    // The server's list of alarms may leave before the subscription begins: what comes between is repeated.
+    const since = new Date(1000 * (clock() - OVERLAP));
+    const subscription = this.#service.subscribe(stream, (message) => this.#note(message, stream), { since });
     this.#alerts.set(stream, subscription);
     return subscription;
   }

@@ -132,6 +132,7 @@ function take(message: FromWorker): void {
       break;
     case "alert":
       takeAlert(message.data, message.on);
+      showSound(); // at once
       break;
     case "limits": {
       const found = readLimits(message.data);
@@ -261,12 +262,14 @@ function showBanner(alarms: readonly Alarm[], now: number): void {
 
 function showSound(): void {
   const now = performance.now() / 1000;
-  sound.update(book.signalling(unixSeconds()).at(0)?.severity ?? null, now);
+  const priority = book.signalling(unixSeconds()).at(0)?.severity ?? null;
+  sound.update(priority, now);
   const state = sound.state(now);
   const button = element("sound", HTMLButtonElement);
   const words = { off: "Sound off", waiting: "Sound waits for a click", on: "Sound on", paused: "Sound on" }[state];
   setText(button, words);
   button.setAttribute("aria-pressed", String(sound.isWanted));
+  button.classList.toggle("silent", priority !== null && (state === "off" || state === "waiting"));
   const pause = element("pause", HTMLButtonElement);
   const left = Math.ceil(sound.plan.left(now));
   const clock = `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}`;
@@ -380,6 +383,7 @@ window.ecgframeWall = {
       alerts: followed,
       sound: sound.state(performance.now() / 1000),
       played: { ...sound.played },
+      soundedAt: sound.soundedAt,
       pause: sound.plan.left(performance.now() / 1000),
       takesAcknowledgements,
       limits: Object.fromEntries(limits),
@@ -398,6 +402,7 @@ begin();
 setTheme(theme);
 for (const field of document.querySelectorAll<HTMLInputElement>('input[name="leads"]'))
   field.checked = Number(field.value) === leads;
+showSound();
 void list();
 new ResizeObserver(layOut).observe(element("scroller", HTMLElement));
 setInterval(showSound, LOOK);

@@ -115,7 +115,11 @@ describe("limits", () => {
 
   it("keep alarms from signalling that nobody wants", () => {
     const none = { rateHigh: null, rateLow: null, asystole: null, leadOff: false };
-    const of = (kind: string): Alarm => ({ ...readReport({ ...asystole, kind }, "ecg/1", 104), key: 1 });
+    const of = (kind: string): Alarm => ({
+      ...readReport({ ...asystole, kind }, "ecg/1", 104),
+      key: 1,
+      changedAt: 104,
+    });
     for (const kind of ["asystole", "lead_off", "rate_high", "rate_low"]) {
       expect(isMutedBy(none, of(kind), 200)).toBe(true);
       expect(isMutedBy(DEFAULT_LIMITS, of(kind), 200)).toBe(false);
@@ -146,7 +150,11 @@ describe("limits", () => {
 
 describe("messages with the server", () => {
   it("acknowledge an alarm with all that identifies it", () => {
-    const alarm = { ...readReport({ ...asystole, source: "ecg/1", alarm: "7" }, "alerts/*", 104), key: 1 };
+    const alarm = {
+      ...readReport({ ...asystole, source: "ecg/1", alarm: "7" }, "alerts/*", 104),
+      key: 1,
+      changedAt: 104,
+    };
     const sent = acknowledgementOf(alarm, { by: "Ada", at: 110 });
     expect(sent).toEqual({ ...asystole, source: "ecg/1", alarm: "7", acknowledged_by: "Ada", acknowledged_at: 110 });
   });
