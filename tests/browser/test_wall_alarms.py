@@ -281,3 +281,44 @@ def test_the_keyboard_alone_does_everything(open_wall, tmp_path):
         wall.wait("s.beds.every(bed => bed.shown.length === 1)")
         keyboard.press("?")
         assert page.is_visible("#help")
+
+
+VISION = ("none", "achromatopsia", "deuteranopia", "protanopia", "tritanopia")
+SEVERITIES = ("critical", "warning", "info")
+
+LOOK = """bed => {
+  const tile = document.querySelector(`[data-bed="${bed}"]`);
+  const style = getComputedStyle(tile);
+  const bar = getComputedStyle(tile.querySelector(".alarm"));
+  return [
+    tile.querySelector(".shape .outline").getAttribute("d"),
+    style.borderTopStyle,
+    style.borderTopWidth,
+    tile.querySelector(".alarm").offsetHeight > 0 && bar.fontSize + bar.fontWeight,
+  ];
+}"""
+"""What of an alarm in a tile does not depend on colours."""
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_priorities_differ_without_colours(open_wall, tmp_path, theme):
+    with Ward(9, file=tmp_path / "alarms.json").running() as ward:
+        wall = open_wall(ward.port, f"?theme={theme}", reduced_motion="reduce")
+        wall.wait_for_live(9)
+        wall.wait("s.takesAcknowledgements === true")
+        wall.sign("Ada")
+        for number, severity in enumerate(SEVERITIES):
+            for bed in (1 + number, 4 + number):
+                raise_alarm(ward, f"ecg/{bed}", severity=severity)
+        wall.wait("alarms.length === 6")
+        for bed in ("ecg/4", "ecg/5", "ecg/6"):
+            wall.tile(bed).locator("button").click()
+        looks = [wall.page.evaluate(LOOK, f"ecg/{bed}") for bed in range(1, 7)]
+        for column in (0, 1, 2):
+            assert len({look[column] for look in looks[:3]}) == 3, (column, looks)
+        assert len({look[0] for look in looks[3:]}) == 3
+        assert [look[1:3] for look in looks[3:]] == [["solid", "1px"]] * 3  # acknowledged
+        session = wall.page.context.new_cdp_session(wall.page)
+        for kind in VISION:
+            session.send("Emulation.setEmulatedVisionDeficiency", {"type": kind})
+            wall.shot(f"wall-vision-{theme}-{kind}")

@@ -104,16 +104,22 @@ export class AlarmBook {
     return alarm.severity === "critical" || !isOver(alarm, now);
   }
 
-  /** The alarms that signal, the most severe first, and of those the newest. */
+  /** The alarms that signal, the most urgent first. */
   signalling(now: number): Alarm[] {
-    return bySeverity(this.all.filter((alarm) => this.isSignalling(alarm, now)));
+    return byUrgency(
+      this.all.filter((alarm) => this.isSignalling(alarm, now)),
+      now,
+    );
   }
 
   /** The alarms of each bed that a tile shows: those that signal, then those that last. */
   byBed(now: number): Map<string, Alarm[]> {
     const found = new Map<string, Alarm[]>();
     const signalling = this.signalling(now);
-    const others = bySeverity(this.all.filter((one) => this.isActive(one, now) && !this.isSignalling(one, now)));
+    const others = byUrgency(
+      this.all.filter((one) => this.isActive(one, now) && !this.isSignalling(one, now)),
+      now,
+    );
     for (const alarm of [...signalling, ...others])
       found.set(alarm.stream, [...(found.get(alarm.stream) ?? []), alarm]);
     return found;
@@ -140,8 +146,10 @@ export class AlarmBook {
   }
 }
 
-function bySeverity(alarms: readonly Alarm[]): Alarm[] {
-  return [...alarms].sort((one, other) => PRIORITIES.indexOf(other.severity) - PRIORITIES.indexOf(one.severity));
+/** The most severe first; of those, the ones that last; of those, the newest. */
+function byUrgency(alarms: readonly Alarm[], now: number): Alarm[] {
+  const urgency = (alarm: Alarm): number => 2 * PRIORITIES.indexOf(alarm.severity) + (isOver(alarm, now) ? 0 : 1);
+  return [...alarms].sort((one, other) => urgency(other) - urgency(one));
 }
 
 /** Returns whether the episode of an alarm is over. */

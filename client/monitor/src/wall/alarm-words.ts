@@ -28,9 +28,11 @@ export function kindInWords(kind: string): string {
 /** As `Asystole: no beat, over`. */
 export function alarmInWords(alarm: Alarm, now: number): string {
   const { text, ending } = alarm;
+  const kind = kindInWords(alarm.kind);
   const isTold = alarm.end !== null || alarm.start !== null;
   const over = isTold && isOver(alarm, now) ? `, over${ending === "" || ending === text ? "" : `: ${ending}`}` : "";
-  return `${kindInWords(alarm.kind)}${text === "" ? "" : `: ${text}`}${over}`;
+  const isSaid = text.toLowerCase().startsWith(kind.toLowerCase()); // as in `lead off: V1`
+  return `${isSaid ? text.slice(0, 1).toUpperCase() + text.slice(1) : [kind, text].filter(Boolean).join(": ")}${over}`;
 }
 
 /** What a tile shows of the alarms of its bed, the most important first; null without any. */

@@ -26,6 +26,8 @@ const GAINS = [20, 10, 5];
 const ROOM = 2.4;
 /** The blank bar ahead of the head, in CSS pixels. */
 const BAR = 10;
+/** CSS pixels of a line on the left of its first sample. */
+const OVERHANG = 2;
 /** Place of 0 mV in a row, from its top. */
 const ZERO = 0.6;
 
@@ -91,7 +93,10 @@ export class Strip {
       this.#next = oldest;
     } else {
       canvas.fillStyle = colours.ground;
-      this.#fill(canvas, Math.max(this.#erased, position + bar - page), position + bar, page, buffer.samplingRate);
+      // A line reaches a little to the left of its first sample, which may have been drawn at the edge of the bar.
+      const overhang = (OVERHANG / this.#pixelsPerSecond) * buffer.samplingRate;
+      const from = Math.max(this.#erased - overhang, position + bar - page);
+      this.#fill(canvas, from, position + bar, page, buffer.samplingRate);
     }
     this.#erased = Math.max(position + bar, jumped ? 0 : this.#erased);
     this.#from = Math.max(this.#next, oldest);

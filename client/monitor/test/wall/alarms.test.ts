@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { foundAlert } from "../../src/alert-history.js";
 import { type Alarm, AlarmBook, ownReport, readReport } from "../../src/wall/alarm-book.js";
-import { shownOf } from "../../src/wall/alarm-words.js";
+import { alarmInWords, shownOf } from "../../src/wall/alarm-words.js";
 import { select, toCsv } from "../../src/wall/history.js";
 import { DEFAULT_LIMITS, isMutedBy, LimitWatch, limitsFromFeatures, limitsToFeatures } from "../../src/wall/limits.js";
 import { faultOf } from "../../src/wall/limits-dialog.js";
@@ -54,6 +54,15 @@ describe("the book of alarms", () => {
     book.add(readReport({ kind: "demonstration", severity: "critical", timestamp: 101 }, "ecg/1", 101));
     expect(book.signalling(150)).toHaveLength(2);
     expect(book.signalling(170).map(({ severity }) => severity)).toEqual(["critical"]);
+  });
+
+  it("has the most severe first, and of those the ones that last", () => {
+    const book = new AlarmBook();
+    book.add(readReport(asystole, "ecg/1", 104));
+    book.add(readReport({ kind: "lead_off", severity: "warning", timestamp: 121, start: 120 }, "ecg/2", 121));
+    book.add(readReport({ ...asystole, timestamp: 110, start: 106 }, "ecg/3", 110));
+    book.add(readReport({ ...ended, start: 106 }, "ecg/3", 120));
+    expect(book.signalling(122).map(({ stream }) => stream)).toEqual(["ecg/1", "ecg/3", "ecg/2"]);
   });
 
   it("takes the acknowledgement of another page, whichever message comes first", () => {
@@ -239,5 +248,9 @@ describe("the history", () => {
     });
     expect(shownOf(ofBed("ecg/2"), isSignalling, 113)?.text).toContain("acknowledged by Ada");
     expect(shownOf([], isSignalling, 113)).toBeNull();
+    const off = book.add(
+      readReport({ kind: "lead_off", severity: "warning", start: 1, message: "lead off: V1" }, "ecg/3", 113),
+    );
+    expect(alarmInWords(off, 113)).toBe("Lead off: V1");
   });
 });

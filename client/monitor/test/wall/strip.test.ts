@@ -84,6 +84,20 @@ describe("the traces of a tile", () => {
     expect(erased.size).toBe(BOX.width);
   });
 
+  it("erase what a line has on the left of its first sample, after everything was drawn again", () => {
+    const strip = new Strip();
+    strip.place(BOX, [0]);
+    const signal = play(strip, new Noting(), 10, 0);
+    strip.place(BOX, [0]);
+    const first = new Noting();
+    strip.prepare(first, signal, 10, COLOURS);
+    strip.trace(first, 1);
+    const next = new Noting();
+    strip.prepare(next, signal, 10.02, COLOURS);
+    const [{ x }] = next.filled.filter(({ width }) => width < BOX.width);
+    expect(x).toBeLessThanOrEqual(first.points[0].x - 1);
+  });
+
   it("hatch missing samples", () => {
     const strip = new Strip();
     const canvas = new Noting();
