@@ -49,6 +49,8 @@ MODULES = (
     "ecgframe.server.monitor_files",
     "ecgframe.server.origins",
     "ecgframe.server.detection",
+    "ecgframe.server.alarms",
+    "ecgframe.server.alarm_file",
     "ecgframe.server.prometheus",
     "ecgframe.metrics",
     "ecgframe.tools.error_log",

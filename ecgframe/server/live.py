@@ -14,14 +14,18 @@ from ssl import SSLContext
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
 
+from ..codec import Message
 from ..libraries import library
 from ..protocol import SESSION_VERSIONS, CloseCode, MessageType
 from ..session import RateLimit, Settings
 from ..signing import SigningKey
 from .adapters.websockets import serve
+from .alarm_file import AlarmFile
+from .alarms import Alarms
 from .annotation_alerts import Annotations
 from .backplane import Backplane, LocalBackplane
 from .client_streams import ClientStreams
+from .connection_info import ConnectionInfo
 from .demo_alerts import DemoAlerts
 from .handler import WebSocketBinaryHandler
 from .hooks import OnError
@@ -42,6 +46,9 @@ else:
     ServerConnection = library("websockets", extra="server", purpose="serving").ServerConnection
 
 STOPPING: Final = "the server is stopping"
+
+ALARM_TYPES: Final = (MessageType.ANOMALY_ALERT, MessageType.FEATURE_DATA)
+"""Types of the messages with which pages acknowledge alarms and set limits."""
 
 LAST_SECONDS: Final = 1.0
 """Seconds that HTTP connections have to end, once the WebSocket connections are closed."""
@@ -74,6 +81,7 @@ class LiveServer:
         key_file: keys of the streams to seal; None to seal none.
         keys_without_tls: whether keys are handed out without TLS of this server.
         signer: signs alerts and predictions; None to sign nothing.
+        alarm_file: keeps who has acknowledged which alarm, and the limits of the beds; None to take neither.
         on_error: hook of the handler.
     """
 
@@ -95,6 +103,7 @@ class LiveServer:
     key_file: KeyFile | None = None
     keys_without_tls: bool = False
     signer: SigningKey | None = None
+    alarm_file: AlarmFile | None = None
     on_error: OnError | None = None
 
     async def run(self, stop: asyncio.Event, ready: Callable[[int], object]) -> None:
@@ -110,11 +119,14 @@ class LiveServer:
             Exception: the error that ended the playback.
         """
         shown = ClientStreams(self.streams)
+        alarms = self._alarms(shown)
+        detection = _detection(alarms.publish) if self.detect else None
 
-        async def publish(stream: str, message_type: MessageType, data: dict[str, Any]) -> int:
-            return await handler.publish(stream, message_type, data)
+        async def on_message(connection: ConnectionInfo, message: Message) -> None:
+            await alarms.on_message(connection, message)
+            if self.publish and detection is not None:
+                await detection.on_message(connection, message)
 
-        detection = _detection(publish) if self.detect else None  # before the handler, which takes its hook
         async with WebSocketBinaryHandler(
             settings=Settings(versions=self.versions, rate_limit=RateLimit(), keys_without_tls=self.keys_without_tls),
             sealing=None if self.key_file is None else Sealing(keyring=self.key_file),
@@ -123,10 +135,12 @@ class LiveServer:
             limits=self.limits,
             backplane=self.backplane,
             on_error=self.on_error,
-            authorize=shown.authorize if self.publish else None,
-            on_message=detection.on_message if self.publish and detection is not None else None,
+            authorize=alarms.authorize,
+            may_publish=self._may_publish,
+            on_message=on_message,
         ) as handler:
-            playing = self._playing(handler, handler.publish if detection is None else detection.publish)
+            alarms.attach(handler)
+            playing = self._playing(alarms, alarms.publish if detection is None else detection.publish)
             connections: WeakSet[ServerConnection] = WeakSet()
             server = await self._listen(handler, shown, connections)
             port = server.sockets[0].getsockname()[1]
@@ -141,9 +155,28 @@ class LiveServer:
                 logger.info("stopping, closing %d connections", len(handler.connections()))
                 server.close(close_connections=False)
                 await handler.close(CloseCode.GOING_AWAY, STOPPING)
+                await alarms.close()
                 await _end(server, connections)
 
-    def _playing(self, handler: WebSocketBinaryHandler, publish: Publish) -> list[Player | DemoAlerts]:
+    def _alarms(self, shown: ClientStreams) -> Alarms:
+        async def anybody(connection: ConnectionInfo, stream: str) -> bool:
+            return True
+
+        return Alarms(
+            authorize=shown.authorize if self.publish else None,
+            may_acknowledge=None if self.alarm_file is None else anybody,
+            hides=self._is_sealed,  # their alerts would travel in plain
+            file=self.alarm_file,
+        )
+
+    def _is_sealed(self, stream: str) -> bool:
+        return self.key_file is not None and any(key.stream == stream for key in self.key_file)
+
+    def _may_publish(self, connection: ConnectionInfo, message_type: MessageType) -> bool:
+        """Return whether a client may send messages of a type, judged by its header."""
+        return self.publish or (self.alarm_file is not None and message_type in ALARM_TYPES)
+
+    def _playing(self, alarms: Alarms, publish: Publish) -> list[Player | DemoAlerts]:
         """The players that run while the server does."""
         player = Player(
             self.loop,
@@ -155,7 +188,7 @@ class LiveServer:
         )
         if self.alert_seconds <= 0:
             return [player]
-        return [player, DemoAlerts(self.streams, handler.publish, seconds=self.alert_seconds)]
+        return [player, DemoAlerts(self.streams, alarms.publish, seconds=self.alert_seconds)]
 
     async def _listen(
         self, handler: WebSocketBinaryHandler, shown: ClientStreams, connections: WeakSet[ServerConnection]

@@ -1,4 +1,4 @@
-"""The files of the browser monitor in ``server/monitor``, built from ``client/monitor``; serving needs no Node."""
+"""The files of the monitor and the wall in ``server/monitor``, built from ``client/monitor``; serving needs no Node."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from urllib.parse import parse_qs, urlsplit
 
 __all__ = ["MonitorFile", "monitor_files", "headers_for", "accepts_gzip"]
 
-INDEX: Final = "index.html"
+PAGES: Final = {"index.html": "/", "wall.html": "/wall"}
+"""URL paths of the pages. The other files have their names as paths."""
 
 CONTENT_TYPES: Final = {
     ".css": "text/css; charset=utf-8",
@@ -108,9 +109,9 @@ class MonitorFile:
 
 
 def monitor_files() -> Mapping[str, MonitorFile]:
-    """Return all files of the monitor by URL path; ``/`` is the page itself."""
+    """Return all files by URL path; ``/`` is the monitor, and ``/wall`` shows many beds on one page."""
     return {
-        "/" if file.name == INDEX else f"/{file.name}": _file(file.name, file.read_bytes())
+        PAGES.get(file.name, f"/{file.name}"): _file(file.name, file.read_bytes())
         for file in (files(__package__) / "monitor").iterdir()
         if file.name.endswith(tuple(CONTENT_TYPES))
     }

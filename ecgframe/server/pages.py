@@ -26,10 +26,11 @@ WEBSOCKET: Final = "/ws"
 HEALTH: Final = "/healthz"
 METRICS: Final = "/metrics"
 STREAMS: Final = "/streams"
+WALL: Final = "/wall"
 
 TEXT: Final = "text/plain; charset=utf-8"
 JSON: Final = "application/json"
-NOT_FOUND_TEXT: Final = f"Not found. There are {WEBSOCKET}, {HEALTH}, {METRICS}, {STREAMS} and /.\n".encode()
+NOT_FOUND_TEXT: Final = f"Not found. There are {WEBSOCKET}, {HEALTH}, {METRICS}, {STREAMS}, {WALL} and /.\n".encode()
 REFUSED_ORIGIN: Final = "Pages of {origin} may not connect here; ecgframe serve --allow-origin {origin} allows it.\n"
 
 
@@ -151,6 +152,7 @@ class Pages:
         http, ws = ("https", "wss") if secure else ("http", "ws")
         addresses = {
             f"{http}://{host}/": "the monitor, in a browser",
+            f"{http}://{host}{WALL}": "all streams on one page",
             f"{ws}://{host}{WEBSOCKET}": "the streams, over WebSocket",
             f"{http}://{host}{STREAMS}": "the names of the streams, as JSON",
             f"{http}://{host}{HEALTH}": "whether the server is running",

@@ -18,7 +18,21 @@ def browser():
 @pytest.fixture
 def open_monitor(browser):
     """Opens the page of a server, in a context of its own: ``open_monitor(port, query, size=...)``."""
-    from browser.monitor import DESK, Monitor
+    from browser.monitor import Monitor
+
+    yield from _opening(browser, Monitor)
+
+
+@pytest.fixture
+def open_wall(browser):
+    """Opens the wall of a server, in a context of its own: ``open_wall(port, query, size=...)``."""
+    from browser.wall import Wall
+
+    yield from _opening(browser, Wall)
+
+
+def _opening(browser, kind):
+    from browser.monitor import DESK
 
     contexts = []
 
@@ -26,7 +40,7 @@ def open_monitor(browser):
         width, height = size
         context = browser.new_context(viewport={"width": width, "height": height}, **options)
         contexts.append(context)
-        return Monitor(context.new_page(), port, query)
+        return kind(context.new_page(), port, query)
 
     yield opened
     for context in contexts:

@@ -181,11 +181,12 @@ def test_the_start_prints_address_streams_and_next_steps(counting):
     assert re.fullmatch(r"the shipped 12-lead ECG: 12 leads .*; 7.89 s of it in a loop, without a jump", lines[0])
     assert lines[1:] == [
         f"Live at ws://127.0.0.1:{server.port}/ws: ecg/1 to ecg/2",
+        f"Wall: http://127.0.0.1:{server.port}/wall shows all streams on one page, with their alarms",
         f"Next: open http://127.0.0.1:{server.port}/ in a browser, "
         f"or run ecgframe watch ws://127.0.0.1:{server.port}/ws ecg/1",
     ]
     with live(counting[0], "--host", "0.0.0.0") as server:
-        first, where, _ = server.said.splitlines()
+        first, where, _, _ = server.said.splitlines()
     assert first.endswith("; in a loop, with a jump: no place near its end resembles one near its beginning")
     assert where == f"Live at ws://127.0.0.1:{server.port}/ws: ecg/1"
     with live(counting[0], "--whole") as server:

@@ -105,7 +105,7 @@ def test_a_server_of_ones_own(tmp_path, framework, server):
         assert ask(address, Accept="text/html")[2] == page  # after a redirect
         with urllib.request.urlopen(f"{address}?stream=a", timeout=60) as answer:
             assert answer.url == f"{address}/?stream=a"  # the addresses in the page are relative to it
-        for name in ("monitor.js", "monitor.css"):
+        for name in ("monitor.js", "monitor.css", "wall", "wall.js", "wall-worker.js", "wall.css"):
             assert ask(f"{address}/{name}")[0] == 200
         assert json.loads(ask(f"{address}/streams")[2]) == {"streams": [STREAM]}
         text = ask(f"{address}/")[2].decode()

@@ -25,6 +25,20 @@ def test_the_page_and_all_its_files_are_served():
     assert {f"/{name}" for name in asked_for} <= FILES.keys()
 
 
+def test_the_wall_and_all_its_files_are_served():
+    assert {"/wall", "/wall.js", "/wall-worker.js", "/wall.css"} <= FILES.keys()
+    assert "/wall.html" not in FILES
+    asked_for = re.findall(r'(?:src|href)="([^"]+[a-z])"', FILES["/wall"].body.decode())
+    assert set(asked_for) == {"icon.svg", "wall.css", "wall.js"}
+    assert b"wall-worker.js" in FILES["/wall.js"].body
+    assert get("/wall?streams=ecg/1,ecg/2")[2] == FILES["/wall"].body
+
+
+def test_the_worker_may_connect_to_the_server_that_the_address_names():
+    _, headers, _ = get("/wall-worker.js?server=ws://127.0.0.1:8766")
+    assert "connect-src 'self' ws://127.0.0.1:8766" in headers["Content-Security-Policy"]
+
+
 @pytest.mark.parametrize("path", FILES)
 def test_a_file_has_its_content_type_and_policy(path):
     status, headers, body = get(path, "Accept: text/html")

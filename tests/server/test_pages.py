@@ -64,6 +64,7 @@ def test_the_overview_uses_the_host_of_the_request():
         "ecgframe: live ECG streams",
         "",
         "http://monitor.example:8000/         the monitor, in a browser",
+        "http://monitor.example:8000/wall     all streams on one page",
         "ws://monitor.example:8000/ws         the streams, over WebSocket",
         "http://monitor.example:8000/streams  the names of the streams, as JSON",
         "http://monitor.example:8000/healthz  whether the server is running",
@@ -86,7 +87,7 @@ def test_a_websocket_at_another_path_is_not_found():
             except websockets.InvalidStatus as refused:
                 return refused.response.status_code, refused.response.body
 
-    assert run(connecting()) == (404, b"Not found. There are /ws, /healthz, /metrics, /streams and /.\n")
+    assert run(connecting()) == (404, b"Not found. There are /ws, /healthz, /metrics, /streams, /wall and /.\n")
 
 
 def test_without_prometheus_client_metrics_say_what_to_install(monkeypatch):

@@ -86,13 +86,17 @@ export class EcgSignal {
   /** In order; after each gap, the sender's clock may be another one. */
   readonly #stretches: Stretch[] = [];
 
-  constructor(frame: EcgFrame) {
+  /**
+   * @param frame the first of the signal.
+   * @param kept seconds of the signal that are kept.
+   */
+  constructor(frame: EcgFrame, kept = KEPT) {
     const { leads, samplingRate } = frame;
     const affordable = Math.floor(KEPT_BYTES / (4 * Math.max(1, leads.length)));
     this.buffer = new TraceBuffer(
       leads,
       samplingRate,
-      Math.max(1, Math.min(Math.ceil(KEPT * samplingRate), affordable)),
+      Math.max(1, Math.min(Math.ceil(kept * samplingRate), affordable)),
     );
     this.rhythm = rhythmLead(leads);
     this.#detector = detectorFor(samplingRate, leads);

@@ -148,6 +148,15 @@ def serve(
             callback=positive, metavar="SECONDS", help="History of each stream that is kept for viewers that reconnect."
         ),
     ] = 30,
+    alarms: Annotated[
+        Path | None,
+        typer.Option(
+            "--alarms",
+            metavar="FILE",
+            help="Let pages such as the wall acknowledge alarms and set the limits of streams, and keep both in this "
+            "file, which is made if it is not there. Every client that can connect may.",
+        ),
+    ] = None,
     error_log: Annotated[
         Path | None,
         typer.Option(
@@ -213,7 +222,7 @@ def serve(
         from .run import serve_live  # noqa: PLC0415 - loads asyncio and websockets
 
         csv = CsvOptions(decimal=decimal, time_column=time_column, units=units, gain=gain, baseline=baseline)
-        on_error, certificate, key_file, signer = None, None, None, None
+        on_error, certificate, key_file, signer, alarm_file = None, None, None, None, None
         if signing_key is not None:
             from .stream_keys import load_signer  # noqa: PLC0415 - only with this option
 
@@ -222,6 +231,10 @@ def serve(
             from .stream_keys import load_keys  # noqa: PLC0415 - only with this option
 
             key_file = load_keys(stream_keys)
+        if alarms is not None:
+            from .alarms import load_alarms  # noqa: PLC0415 - only with this option
+
+            alarm_file = load_alarms(alarms)
         if ssl_certfile is not None:
             from .certificate import load_certificate  # noqa: PLC0415 - loads ssl
 
@@ -253,5 +266,6 @@ def serve(
             signer=signer,
             max_connections=max_connections,
             ring_seconds=ring_seconds,
+            alarm_file=alarm_file,
             on_error=on_error,
         )

@@ -15,12 +15,13 @@ from ...plural import counted
 from ...records import Record, RecordError
 from ...records.loop_point import seamless
 from ...server import Backplane, Limits, LocalBackplane
+from ...server.alarm_file import AlarmFile
 from ...server.annotation_alerts import Annotations
 from ...server.event_loop import new_event_loop
 from ...server.hooks import OnError
 from ...server.key_file import KeyFile
 from ...server.live import LiveServer
-from ...server.pages import WEBSOCKET
+from ...server.pages import WALL, WEBSOCKET
 from ...server.player import Loop
 from ...signing import SigningKey
 from ..console import say
@@ -57,6 +58,7 @@ def serve_live(
     signer: SigningKey | None,
     max_connections: int,
     ring_seconds: float,
+    alarm_file: AlarmFile | None,
     on_error: OnError | None,
 ) -> None:
     """Serve a recording until SIGINT or SIGTERM. The arguments are those of the command, or what they name.
@@ -93,6 +95,7 @@ def serve_live(
         key_file=key_file,
         keys_without_tls=keys_without_tls,
         signer=signer,
+        alarm_file=alarm_file,
         on_error=on_error,
     )
     if key_file is not None and certificate is None and not keys_without_tls:
@@ -172,5 +175,6 @@ def _announce(server: LiveServer, host: str, port: int, on_recording: Sequence[s
         lines += [f"Alerts and predictions are signed, {attested}: public key {server.signer.public.hex()}"]
     if streams and server.publish:
         lines += ["Clients may publish other streams"]
+    lines += [f"Wall: {page}://{place}{WALL} shows all streams on one page, with their alarms"]
     watch = f"ecgframe watch {url} {streams[0] if streams else 'ecg/1'}{options}"
     say(*lines, f"Next: open {page}://{place}/ in a browser, or run {watch}")
