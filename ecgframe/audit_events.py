@@ -37,5 +37,8 @@ class Event(StrEnum):
     BROADCAST = "broadcast"
     """A connection sent a message to all connections."""
     RIGHTS = "rights"
-    """Rights were taken away. ``command``: "recheck" or "disconnect"; ``of``: the stream or the name; ``ended``: how
-    many subscriptions or connections ended here."""
+    """Rights were taken away. ``command``: "recheck", "disconnect" or "unsubscribe"; ``of``: the stream or the
+    name; ``stream``: of "unsubscribe"; ``ended``: how many subscriptions or connections ended here."""
+    ASKED = "asked"
+    """Somebody asked over HTTP who watches a ``stream``, or all streams (None). ``peer`` and ``person`` as of a
+    connection; ``granted``: whether they were told."""

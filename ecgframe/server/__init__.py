@@ -9,6 +9,7 @@ from .connection_info import ConnectionInfo
 from .handler import UnknownConnection, WebSocketBinaryHandler
 from .limits import Limits
 from .link import Link, Request
+from .presence import Presence, Watcher
 from .rights import Withdrawal
 from .sealing import Sealing
 from .streams import TooManyStreams
@@ -19,12 +20,14 @@ __all__ = [
     "Limits",
     "Link",
     "LocalBackplane",
+    "Presence",
     "RateLimit",
     "Request",
     "Sealing",
     "Settings",
     "TooManyStreams",
     "UnknownConnection",
+    "Watcher",
     "WebSocketBinaryHandler",
     "Withdrawal",
 ]

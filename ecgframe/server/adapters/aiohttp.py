@@ -95,7 +95,7 @@ def application(
     async def page(request: web.Request) -> web.StreamResponse:
         path = f"/{request.match_info['path']}"
         mount = request.rel_url.raw_path.removesuffix(path).rstrip("/")
-        answer = pages.answer(replace(_request_of(request), path=path), mount, secure=request.secure)
+        answer = await pages.answer(replace(_request_of(request), path=path), mount, secure=request.secure)
         if answer is None:
             return await accept(handler, request)
         response = web.Response(status=answer.status, body=answer.body)

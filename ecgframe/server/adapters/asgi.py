@@ -66,7 +66,7 @@ def application(
         elif not is_websocket and scope["method"] not in ("GET", "HEAD"):
             await _send(send, Answer(HTTPStatus.METHOD_NOT_ALLOWED, b"", headers={"Allow": "GET, HEAD"}))
         else:
-            answer = pages.answer(request, mount, secure=scope.get("scheme") in ("https", "wss"))
+            answer = await pages.answer(request, mount, secure=scope.get("scheme") in ("https", "wss"))
             if is_websocket and answer is None:
                 await accept(handler, websockets.WebSocket(scope, receive, send))
             elif is_websocket:
