@@ -9,7 +9,8 @@ class Event(StrEnum):
     """What happened. Each member's text is the field ``event``; the others depend on it.
 
     All records have ``run`` and ``at`` (seconds since 1970); those of a connection have ``connection``, ``peer`` and
-    ``person``, the name of its identity or None.
+    ``person``, the name of its identity or None; and ``proxy``, if ``peer`` is what a trusted proxy at that address has
+    said.
     """
 
     SERVER_STARTED = "server_started"

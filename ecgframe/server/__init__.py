@@ -6,6 +6,7 @@ The adapters for the WebSocket libraries are in ``ecgframe.server.adapters``.
 from ..session import RateLimit, Settings
 from .backplane import Backplane, LocalBackplane
 from .connection_info import ConnectionInfo
+from .forwarding import Proxies
 from .handler import UnknownConnection, WebSocketBinaryHandler
 from .limits import Limits
 from .link import Link, Request
@@ -21,6 +22,7 @@ __all__ = [
     "Link",
     "LocalBackplane",
     "Presence",
+    "Proxies",
     "RateLimit",
     "Request",
     "Sealing",

@@ -201,4 +201,6 @@ class ConnectionAudit:
         if self._audit.is_on:
             info, person = self._info, name_of(self._info.identity)
             whose = {"connection": info.id, "peer": info.peer, "person": person}
+            if proxy := info.request.proxy:
+                whose["proxy"] = proxy
             self._audit.tell(event, f"%s at %s (%s) {text}", person, info.peer, info.id, *arguments, **whose, **fields)

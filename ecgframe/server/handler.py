@@ -72,6 +72,7 @@ if TYPE_CHECKING:
     from ..session.record_writer import Wanted
     from ..signing import SigningKey
     from .backplane import Backplane, NumberedBackplane, SharedNumber
+    from .forwarding import Proxies
     from .link import Link, Request
 
 UNCOMPRESSED: Final = CANONICAL._replace(compressed=False)
@@ -121,6 +122,8 @@ class WebSocketBinaryHandler:
         signer: signs the alerts and predictions of all streams, for viewers of version 4 that verify them, and attests
             all other messages once a second. With a backplane that joins servers, nothing is attested. Streams that
             clients open are theirs to attest.
+        proxies: the proxies in front of this server. Without it, ``X-Forwarded-For`` and the like count for nothing,
+            and the peers' addresses are those of the proxies.
         takes_sealed: whether publishers may seal the streams that they open, end to end. The server needs no key for
             that, and cannot read them; neither ``on_message`` nor detection gets them.
 
@@ -146,12 +149,13 @@ class WebSocketBinaryHandler:
         sealing: Sealing | None = None,
         takes_sealed: bool = False,
         signer: SigningKey | None = None,
+        proxies: Proxies | None = None,
     ) -> None:
         self.settings = settings or Settings(rate_limit=RateLimit())
         self.limits = limits or Limits()
         self._backplane: Backplane = backplane or LocalBackplane()
         self._seals: Seals | None = None
-        self._signer = signer
+        self._signer, self._proxies = signer, proxies
         if signer is not None:
             self.settings = self.settings.with_signing
         if takes_sealed:
@@ -633,6 +637,7 @@ class WebSocketBinaryHandler:
         if names is not None and (len(names) > 1 or not 0 < len(names[0]) <= self.limits.stream_name):
             return HTTPStatus.BAD_REQUEST, None
         stream = None if names is None else names[0]
+        request = self._from_proxy(request)
         is_known, identity = await self._shared.hooks.identify(request)
         try:
             expiry = expiry_of(identity)
@@ -662,6 +667,7 @@ class WebSocketBinaryHandler:
         """
         if not self._is_closed:
             await self._open()
+        link.request = self._from_proxy(link.request)
         id = uuid.uuid4().hex if connection_id is None else connection_id
         if refusal := self._refusal(id):
             await self._refuse(link, id, *refusal)
@@ -676,6 +682,19 @@ class WebSocketBinaryHandler:
             self._stats.closed[str(connection.close_code)] += 1
             if not self._connections:
                 self._all_closed.set()
+
+    @property
+    def resolves_proxies(self) -> bool:
+        """True if the handler itself finds the addresses of peers behind proxies."""
+        return self._proxies is not None
+
+    def _from_proxy(self, request: Request) -> Request:
+        """The request with the address of the peer behind the trusted proxies."""
+        if self._proxies is None:
+            return request
+        resolved, origin = self._proxies.resolve(request)
+        self._stats.proxied[origin.name.lower()] += 1
+        return resolved
 
     def _refusal(self, id: str) -> tuple[CloseCode, str] | None:
         if self._is_closed:

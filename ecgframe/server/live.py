@@ -23,6 +23,7 @@ from .annotation_alerts import Annotations
 from .backplane import Backplane, LocalBackplane
 from .client_streams import ClientStreams
 from .demo_alerts import DemoAlerts
+from .forwarding import Proxies
 from .handler import WebSocketBinaryHandler
 from .hooks import OnError
 from .key_file import KeyFile
@@ -96,6 +97,7 @@ class LiveServer:
     keys_without_tls: bool = False
     signer: SigningKey | None = None
     on_error: OnError | None = None
+    proxies: Proxies | None = None
 
     async def run(self, stop: asyncio.Event, ready: Callable[[int], object]) -> None:
         """Serve until ``stop`` is set, then close all connections with 1001.
@@ -123,6 +125,7 @@ class LiveServer:
             limits=self.limits,
             backplane=self.backplane,
             on_error=self.on_error,
+            proxies=self.proxies,
             authorize=shown.authorize if self.publish else None,
             on_message=detection.on_message if self.publish and detection is not None else None,
         ) as handler:

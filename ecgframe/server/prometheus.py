@@ -184,6 +184,8 @@ def _connections(stats: Stats) -> Iterator[Metric]:
     failed = connections["accepts_failed"]
     yield _counter("accepts_failed", "Failed attempts to accept a connection, without open files or memory.", failed)
     yield _by_label("connections_closed", "Connections closed, by close code.", "code", connections["closed"])
+    what = "Requests by where the address of the peer comes from, if proxies are named."
+    yield _by_label("peer_addresses", what, "origin", connections["by_origin"])
 
 
 def _streams(stats: Stats) -> Iterator[Metric]:

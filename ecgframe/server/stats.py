@@ -44,6 +44,7 @@ class ServerStats:
         compressed: compressed data frames by algorithm, one for each viewer.
         keys_handed_out: keys of sealed streams that viewers were sent.
         histories: histories that viewers were sent on request.
+        proxied: requests by where the address of the peer comes from, if the operator has named proxies.
         started_at: when the handler was created, in seconds of the monotonic clock.
     """
 
@@ -64,6 +65,7 @@ class ServerStats:
     compressed: Counter[Algorithm] = field(default_factory=Counter)
     keys_handed_out: int = 0
     histories: int = 0
+    proxied: Counter[str] = field(default_factory=Counter)
     failed_accepts: int = field(default_factory=lambda: failed_accepts.count)
     started_at: float = field(default_factory=monotonic)
 
@@ -99,6 +101,7 @@ class ServerStats:
                 "accepts_failed": failed_accepts.count - self.failed_accepts,
                 "closed": dict(self.closed),
                 "by_version": _by_version(sessions),
+                "by_origin": dict(self.proxied),
             },
             "messages": {"sent": _named(counters.sent), "received": _named(counters.received)},
             "bytes": {"sent": counters.sent_bytes, "received": counters.received_bytes},

@@ -54,6 +54,15 @@ def serve(
             "origins of the server itself and of this machine may always connect. Repeatable.",
         ),
     ] = None,
+    trusted_proxy: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--trusted-proxy",
+            metavar="ADDRESS",
+            help="Take the addresses of peers from X-Forwarded-For if the connection comes from this proxy: an "
+            "address, or a network such as **10.20.0.0/16**. Repeatable.",
+        ),
+    ] = None,
     streams: Annotated[
         int,
         typer.Option(
@@ -211,6 +220,7 @@ def serve(
         from ..recordings import recording_of  # noqa: PLC0415 - as above
         from ..waiting import telling  # noqa: PLC0415 - as above
         from .run import serve_live  # noqa: PLC0415 - loads asyncio and websockets
+        from .trusted_proxies import proxies_of  # noqa: PLC0415 - as above
 
         csv = CsvOptions(decimal=decimal, time_column=time_column, units=units, gain=gain, baseline=baseline)
         on_error, certificate, key_file, signer = None, None, None, None
@@ -246,6 +256,7 @@ def serve(
             port=port,
             certificate=certificate,
             allowed_origins=tuple(allow_origin or ()),
+            proxies=proxies_of(trusted_proxy) if trusted_proxy else None,
             redis=redis,
             versions=versions_up_to(protocol),
             key_file=key_file,

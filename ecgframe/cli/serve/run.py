@@ -17,6 +17,7 @@ from ...records.loop_point import seamless
 from ...server import Backplane, Limits, LocalBackplane
 from ...server.annotation_alerts import Annotations
 from ...server.event_loop import new_event_loop
+from ...server.forwarding import Proxies
 from ...server.hooks import OnError
 from ...server.key_file import KeyFile
 from ...server.live import LiveServer
@@ -50,6 +51,7 @@ def serve_live(
     port: int,
     certificate: Certificate | None,
     allowed_origins: tuple[str, ...],
+    proxies: Proxies | None,
     redis: str | None,
     versions: tuple[int, ...],
     key_file: KeyFile | None,
@@ -87,6 +89,7 @@ def serve_live(
         port=port,
         ssl=None if certificate is None else certificate.context,
         allowed_origins=allowed_origins,
+        proxies=proxies,
         limits=Limits(connections=max_connections, ring_seconds=ring_seconds),
         backplane=backplane,
         versions=versions,
