@@ -52,6 +52,7 @@ MODULES = (
     "ecgframe.server.origins",
     "ecgframe.server.detection",
     "ecgframe.server.prometheus",
+    "ecgframe.server.worker_metrics",
     "ecgframe.metrics",
     "ecgframe.tools.error_log",
     "ecgframe.server.audit",

@@ -316,18 +316,24 @@ class Connection:
             The time from which messages follow, in microseconds since 1970, as ``answer_subscription`` takes it; and
             the number after which they follow, 0 if it is not that of the peer.
         """
-        since = request.since
+        since, resumes = request.since, self._shared.stats.resumes
         if self._resume_by_number(stream, request, clock):
+            resumes["known"] += 1
             return None, request.after or 0
         if self._resume_behind_an_epoch(stream, request):
+            resumes["known"] += 1
             return None, 0
         if since is None:
+            resumes["unknown"] += request.after is not None
             return self._follow(stream, clock), 0
         if request.is_moment or not self.session.timed:
-            return stream.resume_at(self.writer, since, clock.now), 0
-        if clock.is_shared:
-            return stream.resume_shared(self.writer, since, clock.now, is_whole=clock.is_whole), 0
-        return stream.resume_after(self.writer, since), 0
+            start = stream.resume_at(self.writer, since, clock.now)
+        elif clock.is_shared:
+            start = stream.resume_shared(self.writer, since, clock.now, is_whole=clock.is_whole)
+        else:
+            start = stream.resume_after(self.writer, since)
+        resumes["known" if start is None else "unknown"] += 1
+        return start, 0
 
     def _resume_by_number(self, stream: Stream, request: SubscribeRequested, clock: StreamClock) -> bool:
         """Watch from a number on, if the peer named one of an epoch that is known here. Returns whether it did."""

@@ -569,7 +569,8 @@ class WebSocketBinaryHandler:
 
     def stats(self) -> dict[str, Any]:
         """Numbers for an operator: counts since the handler was created, and current values."""
-        counted = self._stats.stats([connection.session for connection in self._connections.values()])
+        sessions = [connection.session for connection in self._connections.values()]
+        counted = self._stats.stats(sessions, self._now() if sessions else 0.0)
         counted["sealing"]["sealed"] = 0 if self._seals is None else self._seals.sealed
         counted["sealing"]["attestations"] = self._attesting.made
         return {

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from .presence import Presence
     from .prometheus import Exposition
+    from .worker_metrics import WorkerMetrics
 
 WEBSOCKET: Final = "/ws"
 HEALTH: Final = "/healthz"
@@ -82,10 +83,17 @@ class Pages:
         streams: names of the streams that ``/`` and ``/streams`` list; read again for each request.
         origins: origins of the web pages that may open WebSockets.
         secure: whether the server uses TLS, so that its addresses are ``https://`` and ``wss://``.
+        metrics: those of all workers, which ``/metrics`` then returns.
     """
 
     def __init__(
-        self, handler: Shown, streams: Sequence[str], origins: Origins | None = None, *, secure: bool = False
+        self,
+        handler: Shown,
+        streams: Sequence[str],
+        origins: Origins | None = None,
+        *,
+        secure: bool = False,
+        metrics: WorkerMetrics | None = None,
     ) -> None:
         self._handler = handler
         self._streams = streams
@@ -101,7 +109,7 @@ class Pages:
         else:
             from .prometheus import Exposition  # noqa: PLC0415 - needs the library
 
-            self._exposition = Exposition(handler)
+            self._exposition = Exposition(handler, None if metrics is None else metrics.registry)
 
     async def __call__(self, connection: ServerConnection, request: WebsocketsRequest) -> Response | None:
         """Answer an HTTP request of ``websockets``; None opens the WebSocket."""
