@@ -45,6 +45,7 @@ MODULES = (
     "ecgframe.server.adapters.picows",
     "ecgframe.server.hooks",
     "ecgframe.server.identity",
+    "ecgframe.server.token_file",
     "ecgframe.server.forwarding",
     "ecgframe.server.presence",
     "ecgframe.server.redis",

@@ -22,10 +22,11 @@ from .adapters.websockets import serve
 from .annotation_alerts import Annotations
 from .backplane import Backplane, LocalBackplane
 from .client_streams import ClientStreams
+from .connection_info import ConnectionInfo
 from .demo_alerts import DemoAlerts
 from .forwarding import Proxies
 from .handler import WebSocketBinaryHandler
-from .hooks import OnError
+from .hooks import Action, OnError
 from .key_file import KeyFile
 from .limits import Limits
 from .logs import logger
@@ -33,6 +34,7 @@ from .origins import Origins
 from .pages import Pages
 from .player import Loop, Player
 from .sealing import Sealing
+from .token_file import TokenFile
 
 if TYPE_CHECKING:
     from websockets.asyncio.server import Server, ServerConnection
@@ -98,6 +100,7 @@ class LiveServer:
     signer: SigningKey | None = None
     on_error: OnError | None = None
     proxies: Proxies | None = None
+    token_file: TokenFile | None = None
 
     async def run(self, stop: asyncio.Event, ready: Callable[[int], object]) -> None:
         """Serve until ``stop`` is set, then close all connections with 1001.
@@ -126,7 +129,7 @@ class LiveServer:
             backplane=self.backplane,
             on_error=self.on_error,
             proxies=self.proxies,
-            authorize=shown.authorize if self.publish else None,
+            **self._who_may(shown),
             on_message=detection.on_message if self.publish and detection is not None else None,
         ) as handler:
             playing = self._playing(handler, handler.publish if detection is None else detection.publish)
@@ -134,17 +137,31 @@ class LiveServer:
             server = await self._listen(handler, shown, connections)
             port = server.sockets[0].getsockname()[1]
             logger.info("listening at %s, port %d", self.host, port, extra={"host": self.host, "port": port})
-            following = None if self.key_file is None else asyncio.create_task(self.key_file.follow())
+            following = [] if self.key_file is None else [asyncio.create_task(self.key_file.follow())]
+            if self.token_file is not None:
+                following.append(asyncio.create_task(self.token_file.follow(handler)))
             try:
                 ready(port)
                 await (_play_until(stop, playing) if self.streams else stop.wait())
             finally:
-                if following is not None:
-                    following.cancel()
+                for task in following:
+                    task.cancel()
                 logger.info("stopping, closing %d connections", len(handler.connections()))
                 server.close(close_connections=False)
                 await handler.close(CloseCode.GOING_AWAY, STOPPING)
                 await _end(server, connections)
+
+    def _who_may(self, shown: ClientStreams) -> dict[str, Any]:
+        """The hooks of the handler that decide who may do what."""
+        if self.token_file is None:
+            return {"authorize": shown.authorize} if self.publish else {}
+        self.token_file.also = shown.authorize if self.publish else _only_subscribe
+        return {
+            "authenticate": self.token_file.authenticate,
+            "authorize": self.token_file.authorize,
+            "may_publish": self.token_file.may_publish if self.publish else _nobody_publishes,
+            "may_see_watchers": self.token_file.may_see_watchers,
+        }
 
     def _playing(self, handler: WebSocketBinaryHandler, publish: Publish) -> list[Player | DemoAlerts]:
         """The players that run while the server does."""
@@ -181,6 +198,14 @@ class LiveServer:
             )
         except OSError as error:
             raise CannotListen(_why_not(error, self.host, self.port)) from error
+
+
+async def _only_subscribe(_: ConnectionInfo, action: Action, __: str | None) -> bool:
+    return action == "subscribe"
+
+
+def _nobody_publishes(_: ConnectionInfo, __: MessageType) -> bool:
+    return False
 
 
 def _detection(publish: Publish) -> HeartDetection:

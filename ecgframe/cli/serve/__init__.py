@@ -117,6 +117,15 @@ def serve(
             "publish; --host limits from where.",
         ),
     ] = False,
+    tokens: Annotated[
+        Path | None,
+        typer.Option(
+            "--tokens",
+            metavar="FILE",
+            help="Let only those connect whose token is in this file (TOML), and watch and publish what it says. The "
+            "file is read again when it changes; rights that it takes away end at once.",
+        ),
+    ] = None,
     redis: Annotated[
         str | None,
         typer.Option(
@@ -223,7 +232,11 @@ def serve(
         from .trusted_proxies import proxies_of  # noqa: PLC0415 - as above
 
         csv = CsvOptions(decimal=decimal, time_column=time_column, units=units, gain=gain, baseline=baseline)
-        on_error, certificate, key_file, signer = None, None, None, None
+        on_error, certificate, key_file, signer, token_file = None, None, None, None, None
+        if tokens is not None:
+            from .tokens import load_tokens  # noqa: PLC0415 - only with this option
+
+            token_file = load_tokens(tokens)
         if signing_key is not None:
             from .stream_keys import load_signer  # noqa: PLC0415 - only with this option
 
@@ -257,6 +270,7 @@ def serve(
             certificate=certificate,
             allowed_origins=tuple(allow_origin or ()),
             proxies=proxies_of(trusted_proxy) if trusted_proxy else None,
+            token_file=token_file,
             redis=redis,
             versions=versions_up_to(protocol),
             key_file=key_file,

@@ -23,6 +23,7 @@ from ...server.key_file import KeyFile
 from ...server.live import LiveServer
 from ...server.pages import WEBSOCKET
 from ...server.player import Loop
+from ...server.token_file import TokenFile
 from ...signing import SigningKey
 from ..console import say
 from ..formats import duration
@@ -52,6 +53,7 @@ def serve_live(
     certificate: Certificate | None,
     allowed_origins: tuple[str, ...],
     proxies: Proxies | None,
+    token_file: TokenFile | None,
     redis: str | None,
     versions: tuple[int, ...],
     key_file: KeyFile | None,
@@ -90,6 +92,7 @@ def serve_live(
         ssl=None if certificate is None else certificate.context,
         allowed_origins=allowed_origins,
         proxies=proxies,
+        token_file=token_file,
         limits=Limits(connections=max_connections, ring_seconds=ring_seconds),
         backplane=backplane,
         versions=versions,
@@ -176,4 +179,8 @@ def _announce(server: LiveServer, host: str, port: int, on_recording: Sequence[s
     if streams and server.publish:
         lines += ["Clients may publish other streams"]
     watch = f"ecgframe watch {url} {streams[0] if streams else 'ecg/1'}{options}"
+    if server.token_file is not None:
+        options += " --header 'Authorization: Bearer TOKEN'"
+        watch = f"ecgframe watch {url} {streams[0] if streams else 'ecg/1'}{options}"
+        lines += ["Only those connect whose token is in the file; the monitor in a browser has none"]
     say(*lines, f"Next: open {page}://{place}/ in a browser, or run {watch}")
