@@ -7,6 +7,7 @@ import os
 
 import pytest
 from client.servers import impatient, serving, until, url_of
+from pages import blocks
 from running import run
 
 from ecgframe import MessageType, PermissionDenied
@@ -118,6 +119,12 @@ def test_a_damaged_file_takes_no_rights_away_and_is_told_once(path, caplog):
 
     run(conversation())
     assert sum("present rights stay" in record.message for record in caplog.records) == 1
+
+
+def test_the_file_on_the_page_is_one(path):
+    [block] = [block for block in blocks("docs/servers.md") if block.words == "toml"]
+    write(path, block.text)
+    assert list(TokenFile(path)._by_name) == ["ward 7", "monitor of bed 71"]
 
 
 def test_identities_expire(path):
