@@ -9,7 +9,8 @@ class Event(StrEnum):
     """What happened. Each member's text is the field ``event``; the others depend on it.
 
     All records have ``run`` and ``at`` (seconds since 1970); those of a connection have ``connection``, ``peer`` and
-    ``person``, the name of its identity or None.
+    ``person``, the name of its identity or None; and ``proxy``, if ``peer`` is what a trusted proxy at that address has
+    said.
     """
 
     SERVER_STARTED = "server_started"
@@ -37,5 +38,8 @@ class Event(StrEnum):
     BROADCAST = "broadcast"
     """A connection sent a message to all connections."""
     RIGHTS = "rights"
-    """Rights were taken away. ``command``: "recheck" or "disconnect"; ``of``: the stream or the name; ``ended``: how
-    many subscriptions or connections ended here."""
+    """Rights were taken away. ``command``: "recheck", "disconnect" or "unsubscribe"; ``of``: the stream or the
+    name; ``stream``: of "unsubscribe"; ``ended``: how many subscriptions or connections ended here."""
+    ASKED = "asked"
+    """Somebody asked over HTTP who watches a ``stream``, or all streams (None). ``peer`` and ``person`` as of a
+    connection; ``granted``: whether they were told."""

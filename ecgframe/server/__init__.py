@@ -6,9 +6,11 @@ The adapters for the WebSocket libraries are in ``ecgframe.server.adapters``.
 from ..session import RateLimit, Settings
 from .backplane import Backplane, LocalBackplane
 from .connection_info import ConnectionInfo
+from .forwarding import Proxies
 from .handler import UnknownConnection, WebSocketBinaryHandler
 from .limits import Limits
 from .link import Link, Request
+from .presence import Presence, Watcher
 from .rights import Withdrawal
 from .sealing import Sealing
 from .streams import TooManyStreams
@@ -19,12 +21,15 @@ __all__ = [
     "Limits",
     "Link",
     "LocalBackplane",
+    "Presence",
+    "Proxies",
     "RateLimit",
     "Request",
     "Sealing",
     "Settings",
     "TooManyStreams",
     "UnknownConnection",
+    "Watcher",
     "WebSocketBinaryHandler",
     "Withdrawal",
 ]

@@ -75,10 +75,17 @@ class Audit:
             self._timer.cancel()
         self.tell(Event.SERVER_STOPPED, "server stopped")
 
-    def rights(self, command: str, of: str | None, ended: int, late: int = 0) -> None:
+    def rights(self, command: str, of: str | None, ended: int, late: int = 0, *, stream: str | None = None) -> None:
         """Note that rights were taken away; ``late`` are those that ended because ``authorize`` did not answer."""
         fields = {"command": command, "of": of, "ended": ended, "late": late}
+        if stream is not None:
+            fields["stream"] = stream
         self.tell(Event.RIGHTS, "%s of %s: %d ended, %d for want of an answer", command, of, ended, late, **fields)
+
+    def asked(self, peer: str, person: str | None, stream: str | None, *, is_granted: bool) -> None:
+        """Note that somebody has asked over HTTP who watches a stream, or all streams."""
+        fields = {"peer": peer, "person": person, "stream": stream, "granted": is_granted}
+        self.tell(Event.ASKED, "%s at %s asks who watches %s", person, peer, stream, **fields)
 
     def tell(self, event: Event, text: str, *arguments: object, **fields: Any) -> None:
         """Write a record."""
@@ -194,4 +201,6 @@ class ConnectionAudit:
         if self._audit.is_on:
             info, person = self._info, name_of(self._info.identity)
             whose = {"connection": info.id, "peer": info.peer, "person": person}
+            if proxy := info.request.proxy:
+                whose["proxy"] = proxy
             self._audit.tell(event, f"%s at %s (%s) {text}", person, info.peer, info.id, *arguments, **whose, **fields)

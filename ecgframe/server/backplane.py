@@ -22,7 +22,13 @@ EVERYONE: Final = ""
 COMMANDS: Final = "\0commands"
 """The backplane's stream of what servers tell each other. No peer can watch it, or publish on it."""
 
-UNNUMBERED: Final = frozenset({EVERYONE, COMMANDS})
+PRESENCE: Final = "\0presence"
+"""The backplane's stream of who watches what. No peer can watch it, or publish on it."""
+
+OF_SERVERS: Final = frozenset({COMMANDS, PRESENCE})
+"""Streams of the servers, which no peer and no application uses."""
+
+UNNUMBERED: Final = frozenset({EVERYONE, *OF_SERVERS})
 """Streams whose messages have no numbers."""
 
 
@@ -114,8 +120,8 @@ class Backplane(Protocol):
     """What a handler needs of the engine that joins several servers.
 
     The handler joins a stream before it publishes on it and before a viewer may watch it. The stream with the empty
-    name (``""``) carries broadcasts: messages for all connections of all servers. The stream ``COMMANDS`` carries
-    what the servers tell each other.
+    name (``""``) carries broadcasts: messages for all connections of all servers. The streams ``COMMANDS`` and
+    ``PRESENCE`` carry what the servers tell each other.
 
     A backplane that cannot reach its engine still delivers to its own server what that server publishes. It raises
     only if it cannot do even that.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from time import perf_counter, thread_time
@@ -174,6 +175,7 @@ class Connection:
         connected_at: when the connection was opened, in microseconds since 1970.
         close_code: code with which the connection was closed; ``NO_CLOSE`` while it is open, and if there was none.
         subscriptions: the streams that the connection watches, by name.
+        watched_since: when it began to watch each of them, in seconds since 1970.
         opened: the publishers of the streams that it has opened, by name.
     """
 
@@ -197,6 +199,7 @@ class Connection:
         self.connected_at = shared.wall_clock_us()
         self.close_code = NO_CLOSE
         self.subscriptions: dict[str, Stream] = {}
+        self.watched_since: dict[str, float] = {}
         self.opened: dict[str, Publisher] = {}
         self.keys_given: dict[str, set[int] | None] = {}
         self._playbacks: dict[tuple[str, int], Playback] = {}
@@ -268,6 +271,7 @@ class Connection:
                 binding = stream.sealed_binding(binding, self.session)
             self.session.answer_subscription(name, "subscribed", start=start, binding=binding, keys=keys)
             self.subscriptions[name] = stream
+            self.watched_since.setdefault(name, time.time())
             self.audit.watches(name, since, stream.next_for(self.writer))
             if stream.is_behind(self.writer):
                 self.writer.bring_up_to_date(stream)
@@ -312,18 +316,24 @@ class Connection:
             The time from which messages follow, in microseconds since 1970, as ``answer_subscription`` takes it; and
             the number after which they follow, 0 if it is not that of the peer.
         """
-        since = request.since
+        since, resumes = request.since, self._shared.stats.resumes
         if self._resume_by_number(stream, request, clock):
+            resumes["known"] += 1
             return None, request.after or 0
         if self._resume_behind_an_epoch(stream, request):
+            resumes["known"] += 1
             return None, 0
         if since is None:
+            resumes["unknown"] += request.after is not None
             return self._follow(stream, clock), 0
         if request.is_moment or not self.session.timed:
-            return stream.resume_at(self.writer, since, clock.now), 0
-        if clock.is_shared:
-            return stream.resume_shared(self.writer, since, clock.now, is_whole=clock.is_whole), 0
-        return stream.resume_after(self.writer, since), 0
+            start = stream.resume_at(self.writer, since, clock.now)
+        elif clock.is_shared:
+            start = stream.resume_shared(self.writer, since, clock.now, is_whole=clock.is_whole)
+        else:
+            start = stream.resume_after(self.writer, since)
+        resumes["known" if start is None else "unknown"] += 1
+        return start, 0
 
     def _resume_by_number(self, stream: Stream, request: SubscribeRequested, clock: StreamClock) -> bool:
         """Watch from a number on, if the peer named one of an epoch that is known here. Returns whether it did."""
@@ -429,6 +439,7 @@ class Connection:
         """Stop watching a stream, and confirm it to the peer."""
         self._note_end_of(name, "unsubscribed")
         stream = self.subscriptions.pop(name, None)
+        self.watched_since.pop(name, None)
         self.keys_given.pop(name, None)
         if stream is not None:
             stream.remove(self.writer)
@@ -457,6 +468,7 @@ class Connection:
             self.end_history(of, number)
         self._note_end_of(name, "denied")
         stream = self.subscriptions.pop(name, None)
+        self.watched_since.pop(name, None)
         if stream is None:
             return False
         stream.remove(self.writer)
@@ -741,6 +753,7 @@ class Connection:
             self._note_end_of(name, "closed")
             stream.remove(self.writer)
         self.subscriptions.clear()
+        self.watched_since.clear()
         for playback in self._playbacks.values():
             playback.close()
         self._playbacks.clear()

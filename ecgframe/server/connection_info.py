@@ -71,7 +71,7 @@ class ConnectionInfo:
 
     @property
     def peer(self) -> str:
-        """Address of the peer, as ``"host:port"``; ``""`` if it is unknown."""
+        """Address of the peer, as ``"host:port"``; ``""`` if it is unknown. See ``Request.peer``."""
         return self._connection.link.request.peer
 
     @property

@@ -6,9 +6,11 @@ import asyncio
 import uuid
 from contextlib import suppress
 from functools import partial
+from http import HTTPStatus
 from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, cast, get_args
+from urllib.parse import parse_qs
 
 from .._core.with_entry import WithEntry
 from ..background.lanes import Lanes
@@ -32,13 +34,14 @@ from ..session import (
 from ..signing import SIGNED_TYPES
 from .attesting import Attesting
 from .audit import Audit
-from .backplane import COMMANDS, EVERYONE, LocalBackplane, PublishedBy
+from .backplane import COMMANDS, EVERYONE, OF_SERVERS, PRESENCE, LocalBackplane, PublishedBy
 from .connection import Connection, Shared
 from .connection_info import ConnectionInfo
 from .encodings import Encodings
 from .envelope import Envelopes
 from .fan_out import FanOut
-from .hooks import Authenticate, Authorize, Hooks, MayPublish, OnError, OnMessage, OnUndelivered
+from .hooks import Authenticate, Authorize, Hooks, MayPublish, MaySeeWatchers, OnError, OnMessage, OnUndelivered
+from .identity import expiry_of, name_of
 from .key_rounds import KeyRounds
 from .limits import Limits
 from .lingering import Linger
@@ -49,6 +52,7 @@ from .open_files import LimitWatch
 from .pace import Pace
 from .peer_requests import Requests, checked_publisher, overtakes
 from .portions import Portions
+from .presence import Presence, PresenceRoom
 from .publication import CANONICAL, Publication
 from .publisher import Publisher, Verdict
 from .rights import Rights, Withdrawal
@@ -69,7 +73,8 @@ if TYPE_CHECKING:
     from ..session.record_writer import Wanted
     from ..signing import SigningKey
     from .backplane import Backplane, NumberedBackplane, SharedNumber
-    from .link import Link
+    from .forwarding import Proxies
+    from .link import Link, Request
 
 _PRIORITY: Final = int(Flag.PRIORITY)
 
@@ -111,6 +116,8 @@ class WebSocketBinaryHandler:
             so a peer that may not publish costs very little. Without ``authorize`` and ``on_message``, no peer may.
         on_message: handles the data messages of peers; those of one peer one after the other.
         on_undelivered: called for each message with ACK_REQUIRED that the peer did not acknowledge.
+        may_see_watchers: returns whether whoever sends an HTTP request for ``/watchers`` may know who watches a stream.
+            Without it, there is no such page.
         on_error: called for each error that is sent to a peer; ``ecgframe.tools.error_log`` writes them to files.
         clock: returns microseconds since 1970, for timestamps; the system's clock by default. The clock of the
             backplane takes precedence if it has one, as Redis does.
@@ -118,6 +125,8 @@ class WebSocketBinaryHandler:
         signer: signs the alerts and predictions of all streams, for viewers of version 4 that verify them, and attests
             all other messages once a second. Servers that share Redis have the same key, and sign what any of them
             has published. Streams that clients open are theirs to attest.
+        proxies: the proxies in front of this server. Without it, ``X-Forwarded-For`` and the like count for nothing,
+            and the peers' addresses are those of the proxies.
         takes_sealed: whether publishers may seal the streams that they open, end to end. The server needs no key for
             that, and cannot read them; neither ``on_message`` nor detection gets them.
 
@@ -138,32 +147,24 @@ class WebSocketBinaryHandler:
         on_message: OnMessage | None = None,
         on_undelivered: OnUndelivered | None = None,
         on_error: OnError | None = None,
+        may_see_watchers: MaySeeWatchers | None = None,
         clock: Callable[[], int] | None = None,
         sealing: Sealing | None = None,
         takes_sealed: bool = False,
         signer: SigningKey | None = None,
+        proxies: Proxies | None = None,
     ) -> None:
         self.settings = settings or Settings(rate_limit=RateLimit())
         self.limits = limits or Limits()
         self._backplane: Backplane = backplane or LocalBackplane()
         self._seals: Seals | None = None
-        self._signer = signer
+        self._signer, self._proxies = signer, proxies
         if signer is not None:
             self.settings = self.settings.with_signing
         if takes_sealed:
             self.settings = self.settings.with_encryption
         if sealing is not None:
-            shared = None if isinstance(self._backplane, LocalBackplane) else _numbered(self._backplane)
-            if not isinstance(self._backplane, LocalBackplane) and not hasattr(shared, "seal_with"):
-                raise ValueError(
-                    "sealed streams need RedisBackplane(version=4), or no backplane: messages would travel between the "
-                    "servers in plain"
-                )
-            library("cryptography.hazmat.primitives.ciphers.aead", extra="seal", purpose="sealing")
-            self.settings = self.settings.with_encryption
-            self._seals = Seals(sealing, keys_without_tls=self.settings.keys_without_tls)
-            if shared is not None:
-                shared.seal_with(Envelopes(sealing.keyring))
+            self._seals = self._seal_with(sealing)
         self._timestamps = Timestamps(clock, self._backplane)
         self._wall_clock_us = self._timestamps.next
         self._stats = ServerStats()
@@ -203,10 +204,12 @@ class WebSocketBinaryHandler:
             on_message=on_message,
             on_undelivered=on_undelivered,
             on_error=on_error,
+            may_see_watchers=may_see_watchers,
         )
         self._connections: dict[str, Connection] = {}
         self._audit = Audit()
         self._rights = Rights(hooks, self._connections, self._backplane, self._wall_clock_us, self._audit)
+        self._presence = PresenceRoom(self._audit.run, self._connections, self._backplane, self._wall_clock_us)
         self._requests = requests = Requests(
             hooks,
             self.limits,
@@ -246,6 +249,25 @@ class WebSocketBinaryHandler:
         self._files = LimitWatch()
         self._rotation: asyncio.Task[None] | None = None
         self._attestations: asyncio.Task[None] | None = None
+
+    def _seal_with(self, sealing: Sealing) -> Seals:
+        """Set up the sealing of streams.
+
+        Raises:
+            ValueError: the backplane would carry their messages in plain.
+            MissingLibrary: ``cryptography`` is not installed.
+        """
+        shared = None if isinstance(self._backplane, LocalBackplane) else _numbered(self._backplane)
+        if not isinstance(self._backplane, LocalBackplane) and not hasattr(shared, "seal_with"):
+            raise ValueError(
+                "sealed streams need RedisBackplane(version=4), or no backplane: messages would travel between the "
+                "servers in plain"
+            )
+        library("cryptography.hazmat.primitives.ciphers.aead", extra="seal", purpose="sealing")
+        self.settings = self.settings.with_encryption
+        if shared is not None:
+            shared.seal_with(Envelopes(sealing.keyring))
+        return Seals(sealing, keys_without_tls=self.settings.keys_without_tls)
 
     async def __aenter__(self) -> Self:
         await self._open()
@@ -380,7 +402,7 @@ class WebSocketBinaryHandler:
             raise ValueError(f"samples is one of {get_args(Samples)}, not {samples!r}")
         if not 0 < len(stream) <= self.limits.stream_name:
             raise ValueError(f"a stream's name has 1 to {self.limits.stream_name} characters, not {len(stream)}")
-        if stream == COMMANDS:
+        if stream in OF_SERVERS:
             raise ValueError("this name is for what servers tell each other, and for servers only")
 
     async def _publish_opened(self, owner: Connection, event: Received) -> bool:
@@ -531,9 +553,39 @@ class WebSocketBinaryHandler:
         await self._open()
         return await self._rights.disconnect(name, reason)
 
+    async def unsubscribe(self, name: str, stream: str, reason: str = "ended by the server") -> Withdrawal:
+        """End the subscription of a person or device to a stream, on all servers.
+
+        ``authorize`` is not asked; it decides whether they may subscribe again. The peer is told as by ``recheck``.
+
+        Args:
+            name: name of the identity, see ``identity``; or the id of a connection.
+            stream: name of the stream.
+            reason: what the peer is told.
+
+        Returns:
+            What this server has done, and whether the other servers were told.
+        """
+        await self._open()
+        return await self._rights.unsubscribe(name, stream, reason)
+
+    async def watchers(self, stream: str | None = None) -> Presence:
+        """Return who watches a stream now, on all servers.
+
+        A connection that has ended is not in the answer. Connections of a server that was killed are not either; for
+        ``presence.GONE_AFTER`` seconds after that, the answer takes ``presence.ANSWER_SECONDS`` and counts the server
+        as silent.
+
+        Args:
+            stream: name of the stream; None for all streams.
+        """
+        await self._open()
+        return await self._presence.watchers(stream)
+
     def stats(self) -> dict[str, Any]:
         """Numbers for an operator: counts since the handler was created, and current values."""
-        counted = self._stats.stats([connection.session for connection in self._connections.values()])
+        sessions = [connection.session for connection in self._connections.values()]
+        counted = self._stats.stats(sessions, self._now() if sessions else 0.0)
         counted["sealing"]["sealed"] = 0 if self._seals is None else self._seals.sealed
         counted["sealing"]["attestations"] = self._attesting.made
         return {
@@ -573,6 +625,7 @@ class WebSocketBinaryHandler:
                 if task is not None:
                     task.cancel()
                     await asyncio.wait({task})
+            await self._presence.stop(self.limits.close_seconds)
             self._streams.close()
             await self._backplane.close()
 
@@ -584,6 +637,40 @@ class WebSocketBinaryHandler:
         if not self._shared.hooks.takes_data:  # viewers send nothing large
             return self.settings.header_size + max(MAX_CONTROL_PAYLOAD, self.settings.batch_bytes)
         return self.settings.header_size + max(self.settings.max_payload, self.settings.batch_bytes)
+
+    async def answer_watchers(self, request: Request) -> tuple[HTTPStatus, Presence | None]:
+        """Answer an HTTP request for who watches the stream that its query names as ``stream``, or all streams.
+
+        Whoever asks is authenticated as a viewer is; ``may_see_watchers`` decides. The audit log records it.
+
+        Returns:
+            The status, and the answer with 200: 404 without ``may_see_watchers``, 401 if ``authenticate`` refuses,
+            403 if ``may_see_watchers`` does, 400 if the query is invalid, 503 if the handler is closed.
+        """
+        if self._shared.hooks.may_see_watchers is None:
+            return HTTPStatus.NOT_FOUND, None
+        try:
+            names = parse_qs(request.query, keep_blank_values=True, max_num_fields=8, errors="strict").get("stream")
+        except ValueError:
+            return HTTPStatus.BAD_REQUEST, None
+        if names is not None and (len(names) > 1 or not 0 < len(names[0]) <= self.limits.stream_name):
+            return HTTPStatus.BAD_REQUEST, None
+        stream = None if names is None else names[0]
+        request = self._from_proxy(request)
+        is_known, identity = await self._shared.hooks.identify(request)
+        try:
+            expiry = expiry_of(identity)
+            is_known = is_known and (expiry is None or expiry > self._wall_clock_us() / 1e6)
+        except (TypeError, ValueError) as error:
+            log_failure("reading when an identity expires", error, peer=request.peer)
+            is_known = False
+        is_granted = is_known and await self._shared.hooks.may_see(request, identity, stream)
+        self._audit.asked(request.peer, name_of(identity) if is_known else None, stream, is_granted=is_granted)
+        if not is_granted:
+            return HTTPStatus.FORBIDDEN if is_known else HTTPStatus.UNAUTHORIZED, None
+        if self._is_closed:
+            return HTTPStatus.SERVICE_UNAVAILABLE, None
+        return HTTPStatus.OK, await self.watchers(stream)
 
     async def handle(self, link: Link, connection_id: str | None = None, *, identity: object = None) -> None:
         """Serve one connection until it ends, then close the link. Nothing that a peer does raises an exception.
@@ -599,6 +686,7 @@ class WebSocketBinaryHandler:
         """
         if not self._is_closed:
             await self._open()
+        link.request = self._from_proxy(link.request)
         id = uuid.uuid4().hex if connection_id is None else connection_id
         if refusal := self._refusal(id):
             await self._refuse(link, id, *refusal)
@@ -613,6 +701,19 @@ class WebSocketBinaryHandler:
             self._stats.closed[str(connection.close_code)] += 1
             if not self._connections:
                 self._all_closed.set()
+
+    @property
+    def resolves_proxies(self) -> bool:
+        """True if the handler itself finds the addresses of peers behind proxies."""
+        return self._proxies is not None
+
+    def _from_proxy(self, request: Request) -> Request:
+        """The request with the address of the peer behind the trusted proxies."""
+        if self._proxies is None:
+            return request
+        resolved, origin = self._proxies.resolve(request)
+        self._stats.proxied[origin.name.lower()] += 1
+        return resolved
 
     def _refusal(self, id: str) -> tuple[CloseCode, str] | None:
         if self._is_closed:
@@ -653,10 +754,11 @@ class WebSocketBinaryHandler:
     async def _open_backplane(self) -> None:
         await self._backplane.open(self._deliver)
         now = self._wall_clock_us()
-        for stream in (EVERYONE, COMMANDS):
+        for stream in (EVERYONE, COMMANDS, PRESENCE):
             await self._backplane.join(stream, now)
         self._files.start()
         self._audit.start()
+        self._presence.start()
         if self._seals is not None:
             self._rotation = asyncio.create_task(KeyRounds(self._seals, self._rights, self._connections).run())
         if self._signer is not None and not self._attests:
@@ -855,8 +957,9 @@ class WebSocketBinaryHandler:
             if entry := self._streams.get(stream):
                 entry.deliver_template(place.template, place, timestamp, self._now(), by)
             return
-        if stream == COMMANDS:
-            self._rights.obey(bytes(frame))
+        if stream in OF_SERVERS:
+            take = self._rights.obey if stream == COMMANDS else self._presence.hear
+            take(bytes(frame))
             return
         if place is not None and isinstance(frame, EncodedFrame) and frame.flags & Flag.ENCRYPTED:
             self._deliver_sealed(stream, timestamp, frame, place)

@@ -28,6 +28,10 @@ read and before the payload is; it is not awaited, so it should be fast. False r
 Authorize = Callable[[ConnectionInfo, Action, str | None], Awaitable[bool]]
 """Returns whether a connection may act on a stream (None for a broadcast). False refuses it (ERROR 0x203)."""
 
+MaySeeWatchers = Callable[[Request, object, str | None], Awaitable[bool]]
+"""Returns whether whoever sent a request for ``/watchers`` may know who watches a stream (None for all streams). The
+second argument is the identity that ``authenticate`` returned. False refuses it (403)."""
+
 OnMessage = Callable[[ConnectionInfo, Message], Awaitable[None]]
 """Handles a data message. A ``ProtocolError`` that it raises is sent to the peer, with its code and text."""
 
@@ -54,6 +58,7 @@ class Hooks:
     on_message: OnMessage | None = None
     on_undelivered: OnUndelivered | None = None
     on_error: OnError | None = None
+    may_see_watchers: MaySeeWatchers | None = None
 
     async def identify(self, request: Request) -> tuple[bool, object]:
         """Return whether the connection may be opened, and its identity. A hook that raises refuses it."""
@@ -83,6 +88,17 @@ class Hooks:
         except Exception as error:
             log_failure("authorize", error, connection=connection.id, peer=connection.peer, action=action)
             return None
+
+    async def may_see(self, request: Request, identity: object, stream: str | None) -> bool:
+        """Return whether a request for who watches a stream is granted. A hook that raises or takes long refuses."""
+        if self.may_see_watchers is None:
+            return False
+        try:
+            async with asyncio.timeout(self.seconds):
+                return bool(await self.may_see_watchers(request, identity, stream))
+        except Exception as error:
+            log_failure("may_see_watchers", error, peer=request.peer)
+            return False
 
     @property
     def takes_data(self) -> bool:

@@ -44,13 +44,16 @@ class Request:
         path: path of the URL without the query, such as "/ws".
         query: the part after the question mark, not decoded; "" if there is none.
         headers: values by lower-case name; the values of a repeated header are joined by ", ".
-        peer: address of the peer as "host:port", for logs; "" if it is unknown.
+        peer: address of the peer as "host:port", for logs; "" if it is unknown. Behind a trusted proxy, it is what the
+            proxy says, and may have no port. See ``forwarding``.
+        proxy: address of the trusted proxy that has said so; "" if there is none.
     """
 
     path: str = "/"
     query: str = ""
     headers: Mapping[str, str]
     peer: str = ""
+    proxy: str = ""
 
     @property
     def subprotocols(self) -> list[str]:

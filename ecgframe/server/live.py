@@ -27,8 +27,9 @@ from .backplane import Backplane, LocalBackplane
 from .client_streams import ClientStreams
 from .connection_info import ConnectionInfo
 from .demo_alerts import DemoAlerts
+from .forwarding import Proxies
 from .handler import WebSocketBinaryHandler
-from .hooks import OnError
+from .hooks import Action, OnError
 from .key_file import KeyFile
 from .limits import Limits
 from .logs import logger
@@ -36,6 +37,7 @@ from .origins import Origins
 from .pages import Pages
 from .player import Loop, Player
 from .sealing import Sealing
+from .token_file import TokenFile
 
 if TYPE_CHECKING:
     from websockets.asyncio.server import Server, ServerConnection
@@ -105,6 +107,8 @@ class LiveServer:
     signer: SigningKey | None = None
     alarm_file: AlarmFile | None = None
     on_error: OnError | None = None
+    proxies: Proxies | None = None
+    token_file: TokenFile | None = None
 
     async def run(self, stop: asyncio.Event, ready: Callable[[int], object]) -> None:
         """Serve until ``stop`` is set, then close all connections with 1001.
@@ -135,8 +139,8 @@ class LiveServer:
             limits=self.limits,
             backplane=self.backplane,
             on_error=self.on_error,
-            authorize=alarms.authorize,
-            may_publish=self._may_publish,
+            proxies=self.proxies,
+            **self._who_may(alarms),
             on_message=on_message,
         ) as handler:
             alarms.attach(handler)
@@ -145,13 +149,15 @@ class LiveServer:
             server = await self._listen(handler, shown, connections)
             port = server.sockets[0].getsockname()[1]
             logger.info("listening at %s, port %d", self.host, port, extra={"host": self.host, "port": port})
-            following = None if self.key_file is None else asyncio.create_task(self.key_file.follow())
+            following = [] if self.key_file is None else [asyncio.create_task(self.key_file.follow())]
+            if self.token_file is not None:
+                following.append(asyncio.create_task(self.token_file.follow(handler)))
             try:
                 ready(port)
                 await (_play_until(stop, playing) if self.streams else stop.wait())
             finally:
-                if following is not None:
-                    following.cancel()
+                for task in following:
+                    task.cancel()
                 logger.info("stopping, closing %d connections", len(handler.connections()))
                 server.close(close_connections=False)
                 await handler.close(CloseCode.GOING_AWAY, STOPPING)
@@ -159,12 +165,16 @@ class LiveServer:
                 await _end(server, connections)
 
     def _alarms(self, shown: ClientStreams) -> Alarms:
-        async def anybody(connection: ConnectionInfo, stream: str) -> bool:
-            return True
+        async def who_watches(connection: ConnectionInfo, stream: str) -> bool:
+            return self.token_file is None or await self.token_file.authorize(connection, "subscribe", stream)
 
+        authorize = shown.authorize if self.publish else None
+        if self.token_file is not None:
+            self.token_file.also = authorize or _only_subscribe
+            authorize = self.token_file.authorize
         return Alarms(
-            authorize=shown.authorize if self.publish else None,
-            may_acknowledge=None if self.alarm_file is None else anybody,
+            authorize=authorize,
+            may_acknowledge=None if self.alarm_file is None else who_watches,
             hides=self._is_sealed,  # their alerts would travel in plain
             file=self.alarm_file,
         )
@@ -174,7 +184,20 @@ class LiveServer:
 
     def _may_publish(self, connection: ConnectionInfo, message_type: MessageType) -> bool:
         """Return whether a client may send messages of a type, judged by its header."""
-        return self.publish or (self.alarm_file is not None and message_type in ALARM_TYPES)
+        if self.alarm_file is not None and message_type in ALARM_TYPES:
+            return True
+        return self.publish and (self.token_file is None or self.token_file.may_publish(connection, message_type))
+
+    def _who_may(self, alarms: Alarms) -> dict[str, Any]:
+        """The hooks of the handler that decide who may do what."""
+        if self.token_file is None:
+            return {"authorize": alarms.authorize, "may_publish": self._may_publish}
+        return {
+            "authenticate": self.token_file.authenticate,
+            "authorize": alarms.authorize,
+            "may_publish": self._may_publish,
+            "may_see_watchers": self.token_file.may_see_watchers,
+        }
 
     def _playing(self, alarms: Alarms, publish: Publish) -> list[Player | DemoAlerts]:
         """The players that run while the server does."""
@@ -211,6 +234,10 @@ class LiveServer:
             )
         except OSError as error:
             raise CannotListen(_why_not(error, self.host, self.port)) from error
+
+
+async def _only_subscribe(_: ConnectionInfo, action: Action, __: str | None) -> bool:
+    return action == "subscribe"
 
 
 def _detection(publish: Publish) -> HeartDetection:

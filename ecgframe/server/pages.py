@@ -6,10 +6,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ..foreign_text import printable
 from ..libraries import MissingLibrary, library
+from .adapters.address import address
 from .link import Request
 from .logs import logger
 from .monitor_files import MonitorFile, accepts_gzip, headers_for, monitor_files
@@ -20,16 +21,20 @@ if TYPE_CHECKING:
     from websockets.http11 import Request as WebsocketsRequest
     from websockets.http11 import Response
 
-    from .prometheus import Exposition, HasStats
+    from .presence import Presence
+    from .prometheus import Exposition
+    from .worker_metrics import WorkerMetrics
 
 WEBSOCKET: Final = "/ws"
 HEALTH: Final = "/healthz"
 METRICS: Final = "/metrics"
 STREAMS: Final = "/streams"
 WALL: Final = "/wall"
+WATCHERS: Final = "/watchers"
 
 TEXT: Final = "text/plain; charset=utf-8"
 JSON: Final = "application/json"
+_UNKNOWN: Final = HTTPStatus.UNAUTHORIZED
 NOT_FOUND_TEXT: Final = f"Not found. There are {WEBSOCKET}, {HEALTH}, {METRICS}, {STREAMS}, {WALL} and /.\n".encode()
 REFUSED_ORIGIN: Final = "Pages of {origin} may not connect here; ecgframe serve --allow-origin {origin} allows it.\n"
 
@@ -59,19 +64,39 @@ class Answer:
         return headers
 
 
+class Shown(Protocol):
+    """The methods of ``WebSocketBinaryHandler`` that are needed here."""
+
+    def stats(self) -> dict[str, Any]:
+        """Plain numbers in plain dicts."""
+        ...
+
+    async def answer_watchers(self, request: Request) -> tuple[HTTPStatus, Presence | None]:
+        """Answer a request for who watches a stream."""
+        ...
+
+
 class Pages:
     """The pages beside a WebSocket at ``/ws``; also the ``process_request`` of a ``websockets`` server.
 
     Args:
-        handler: the handler whose numbers ``/metrics`` returns.
+        handler: the handler whose numbers ``/metrics`` returns, and which answers ``/watchers``.
         streams: names of the streams that ``/`` and ``/streams`` list; read again for each request.
         origins: origins of the web pages that may open WebSockets.
         secure: whether the server uses TLS, so that its addresses are ``https://`` and ``wss://``.
+        metrics: those of all workers, which ``/metrics`` then returns.
     """
 
     def __init__(
-        self, handler: HasStats, streams: Sequence[str], origins: Origins | None = None, *, secure: bool = False
+        self,
+        handler: Shown,
+        streams: Sequence[str],
+        origins: Origins | None = None,
+        *,
+        secure: bool = False,
+        metrics: WorkerMetrics | None = None,
     ) -> None:
+        self._handler = handler
         self._streams = streams
         self._secure = secure
         self._origins = origins or Origins()
@@ -85,13 +110,15 @@ class Pages:
         else:
             from .prometheus import Exposition  # noqa: PLC0415 - needs the library
 
-            self._exposition = Exposition(handler)
+            self._exposition = Exposition(handler, None if metrics is None else metrics.registry)
 
-    def __call__(self, connection: ServerConnection, request: WebsocketsRequest) -> Response | None:
+    async def __call__(self, connection: ServerConnection, request: WebsocketsRequest) -> Response | None:
         """Answer an HTTP request of ``websockets``; None opens the WebSocket."""
         path, _, query = request.path.partition("?")
         headers = {name.lower(): ", ".join(request.headers.get_all(name)) for name in request.headers}
-        answer = self.answer(Request(path=path, query=query, headers=headers), secure=self._secure)
+        peer = address(connection.remote_address)
+        asked = Request(path=path, query=query, headers=headers, peer=peer)
+        answer = await self.answer(asked, secure=self._secure)
         if answer is None:
             return None
         response = connection.respond(answer.status, "")
@@ -102,7 +129,7 @@ class Pages:
             response.headers[name] = value
         return response
 
-    def answer(self, request: Request, mount: str = "", *, secure: bool) -> Answer | None:
+    async def answer(self, request: Request, mount: str = "", *, secure: bool) -> Answer | None:
         """Return the answer to a request; None for a WebSocket at ``/ws`` that may be opened.
 
         Args:
@@ -110,6 +137,8 @@ class Pages:
             mount: path at which the pages are, such as "/ecg".
             secure: whether it came over TLS.
         """
+        if request.path == WATCHERS:
+            return await self._watchers(request)
         if request.path != WEBSOCKET:
             return self._page(request, mount, secure)
         origin = request.headers.get("origin", "")
@@ -133,6 +162,15 @@ class Pages:
         if path in self._monitor:
             return _monitor(self._monitor[path], request)
         return Answer(HTTPStatus.NOT_FOUND, NOT_FOUND_TEXT)
+
+    async def _watchers(self, request: Request) -> Answer:
+        """Answer who watches a stream. No page of another origin can read it."""
+        status, presence = await self._handler.answer_watchers(request)
+        if presence is None:
+            text = NOT_FOUND_TEXT if status is HTTPStatus.NOT_FOUND else f"{status.phrase}\n".encode()
+            return Answer(status, text, headers={"WWW-Authenticate": "Bearer"} if status is _UNKNOWN else {})
+        fields = presence._asdict() | {"watchers": [one._asdict() for one in presence.watchers]}
+        return Answer(status, json.dumps(fields).encode(), JSON, {"Cache-Control": "no-store"})
 
     def _shared(self, request: Request) -> dict[str, str]:
         """CORS headers: pages of other origins that may connect can read the response."""

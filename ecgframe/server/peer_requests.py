@@ -22,7 +22,7 @@ from ..session import (
     SubscribeRequested,
     UnsubscribeRequested,
 )
-from .backplane import COMMANDS
+from .backplane import OF_SERVERS
 from .connection import Connection, StreamRefused
 from .hooks import Hooks
 from .limits import Limits
@@ -400,7 +400,7 @@ class Requests:
         return name if self._is_name(name) else None
 
     def _is_name(self, name: object) -> bool:
-        return isinstance(name, str) and 0 < len(name) <= self._limits.stream_name and name != COMMANDS
+        return isinstance(name, str) and 0 < len(name) <= self._limits.stream_name and name not in OF_SERVERS
 
 
 def _check_number(number: int) -> None:

@@ -79,12 +79,15 @@ class Exposition:
 
     Args:
         handler: the handler.
+        registry: the metrics to return instead, such as those of ``worker_metrics``.
     """
 
-    def __init__(self, handler: HasStats) -> None:
-        self._registry = CollectorRegistry()
-        self._registry.register(HandlerCollector(handler))
-        ProcessCollector(registry=self._registry)
+    def __init__(self, handler: HasStats, registry: CollectorRegistry | None = None) -> None:
+        if registry is None:
+            registry = CollectorRegistry()
+            registry.register(HandlerCollector(handler))
+            ProcessCollector(registry=registry)
+        self._registry = registry
 
     def answer(self, accept: str) -> tuple[bytes, str]:
         """Return the body and its content type, in the format of the Accept header: Prometheus text or OpenMetrics."""
@@ -164,6 +167,10 @@ def _queues(stats: Stats) -> Iterator[Metric]:
     yield _gauge("connections_held", "Connections whose data waits until they answer a PING.", queues["held"])
     yield _counter("frames_dropped", "Frames dropped because a viewer was too slow.", stats["dropped"])
     yield _counter("frames_expired", "Frames dropped because they waited for too long.", stats["expired"])
+    what = "Seconds for which the oldest waveform that waits for a viewer has waited."
+    yield _gauge("queue_longest_wait_seconds", what, queues["longest_wait_seconds"])
+    what = "Subscriptions that name a place in the stream, by whether the server knows it; otherwise a gap is told."
+    yield _by_label("resumes", what, "place", stats["resumes"])
     yield _counter("histories", "Histories of streams that viewers were sent on request.", stats["histories"])
     what = "Fragments of messages, by direction."
     yield _by_label("fragments", what, "direction", stats["fragments"])
@@ -184,6 +191,8 @@ def _connections(stats: Stats) -> Iterator[Metric]:
     failed = connections["accepts_failed"]
     yield _counter("accepts_failed", "Failed attempts to accept a connection, without open files or memory.", failed)
     yield _by_label("connections_closed", "Connections closed, by close code.", "code", connections["closed"])
+    what = "Requests by where the address of the peer comes from, if proxies are named."
+    yield _by_label("peer_addresses", what, "origin", connections["by_origin"])
 
 
 def _streams(stats: Stats) -> Iterator[Metric]:

@@ -1,6 +1,6 @@
-"""Takes away rights of open connections: asks ``authorize`` again, and disconnects.
+"""Takes away rights of open connections: asks ``authorize`` again, ends subscriptions, and disconnects.
 
-Both reach all servers of a backplane, as messages on a stream that peers can neither watch nor publish on.
+All of it reaches all servers of a backplane, as messages on a stream that peers can neither watch nor publish on.
 """
 
 from __future__ import annotations
@@ -140,23 +140,32 @@ class Rights:
         """Close the connections of an identity with that name, or with that id."""
         return await self._everywhere("disconnect", name, reason)
 
+    async def unsubscribe(self, name: str, stream: str, reason: str) -> Withdrawal:
+        """End the subscriptions to a stream of an identity with that name, or of the connection with that id."""
+        return await self._everywhere("unsubscribe", name, reason, stream)
+
     def obey(self, frame: bytes) -> None:
         """Carry out a command that the backplane delivers, of this server or another one."""
         try:
             command = _codec.decode(frame).data["features"]
             id, name, of, reason = (command[key] for key in ("id", "command", "of", "reason"))
+            stream = command.get("stream")
         except (ProtocolError, KeyError, TypeError) as error:
             logger.error("the backplane delivered a damaged command: %s", type(error).__name__)
             return
-        task = asyncio.get_running_loop().create_task(self._carry_out(name, of, reason))
+        task = asyncio.get_running_loop().create_task(self._carry_out(name, of, reason, stream))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         if (own := self._own.get(id)) is not None and not own.done():
             own.set_result(task)
 
-    async def _everywhere(self, command: str, of: str | None, reason: str = "") -> Withdrawal:
+    async def _everywhere(
+        self, command: str, of: str | None, reason: str = "", stream: str | None = None
+    ) -> Withdrawal:
         id, timestamp = uuid.uuid4().hex, self._wall_clock_us()
         features = {"id": id, "command": command, "of": of, "reason": reason}
+        if stream is not None:
+            features["stream"] = stream
         encoded = _codec.encode_frame(
             MessageType.FEATURE_DATA, {"stream": COMMANDS, "features": features}, timestamp=timestamp
         )
@@ -168,7 +177,7 @@ class Rights:
             del self._own[id]
         return Withdrawal(ended, undecided, await self._backplane.catch_up(COMMANDS))
 
-    async def _carry_out(self, command: str, of: str | None, reason: str) -> tuple[int, int]:
+    async def _carry_out(self, command: str, of: str | None, reason: str, stream: str | None) -> tuple[int, int]:
         if command == "recheck":
             ended, undecided, late = await self._recheck(of)
             self._audit.rights(command, of, ended, late)
@@ -176,6 +185,10 @@ class Rights:
         if command == "disconnect" and of is not None:
             ended = self._disconnect(of, reason)
             self._audit.rights(command, of, ended)
+            return ended, 0
+        if command == "unsubscribe" and of is not None and stream is not None:
+            ended = self._unsubscribe(of, stream, reason)
+            self._audit.rights(command, of, ended, stream=stream)
             return ended, 0
         logger.error("another server sent a command that this one does not know")
         return 0, 0
@@ -208,12 +221,23 @@ class Rights:
         )
         return ended, undecided, late
 
-    def _disconnect(self, name: str, reason: str) -> int:
-        found = [
+    def _of(self, name: str) -> list[Connection]:
+        """The open connections of an identity with that name, or with that id."""
+        return [
             connection
             for connection in self._connections.values()
             if connection.is_open and name in (connection.id, name_of(connection.identity))
         ]
+
+    def _unsubscribe(self, name: str, stream: str, reason: str) -> int:
+        watching = [connection for connection in self._of(name) if stream in connection.watched]
+        for connection in watching:
+            connection.revoke(stream, reason=reason)
+        logger.info("ended %d subscriptions", len(watching))
+        return len(watching)
+
+    def _disconnect(self, name: str, reason: str) -> int:
+        found = self._of(name)
         for connection in found:
             connection.refuse(ErrorCode.PERMISSION_DENIED, reason, close=CloseCode.POLICY)
         logger.info("disconnected %d connections", len(found))

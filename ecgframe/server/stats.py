@@ -44,6 +44,8 @@ class ServerStats:
         compressed: compressed data frames by algorithm, one for each viewer.
         keys_handed_out: keys of sealed streams that viewers were sent.
         histories: histories that viewers were sent on request.
+        resumes: subscriptions that name a place in the stream, by whether it is known here; if not, a gap is told.
+        proxied: requests by where the address of the peer comes from, if the operator has named proxies.
         started_at: when the handler was created, in seconds of the monotonic clock.
     """
 
@@ -64,6 +66,8 @@ class ServerStats:
     compressed: Counter[Algorithm] = field(default_factory=Counter)
     keys_handed_out: int = 0
     histories: int = 0
+    resumes: Counter[str] = field(default_factory=lambda: Counter(known=0, unknown=0))
+    proxied: Counter[str] = field(default_factory=Counter)
     failed_accepts: int = field(default_factory=lambda: failed_accepts.count)
     started_at: float = field(default_factory=monotonic)
 
@@ -87,8 +91,8 @@ class ServerStats:
         """Count a large publication that was encoded in another encoding."""
         self.encoded += 1
 
-    def stats(self, sessions: Collection[ServerSession]) -> dict[str, Any]:
-        """Return all counters as plain numbers, those of the open sessions included."""
+    def stats(self, sessions: Collection[ServerSession], now: float) -> dict[str, Any]:
+        """Return all counters as plain numbers, those of the open sessions included; ``now`` by the sessions' clock."""
         counters = self._total(session.counters for session in sessions)
         return {
             "uptime": monotonic() - self.started_at,
@@ -99,6 +103,7 @@ class ServerStats:
                 "accepts_failed": failed_accepts.count - self.failed_accepts,
                 "closed": dict(self.closed),
                 "by_version": _by_version(sessions),
+                "by_origin": dict(self.proxied),
             },
             "messages": {"sent": _named(counters.sent), "received": _named(counters.received)},
             "bytes": {"sent": counters.sent_bytes, "received": counters.received_bytes},
@@ -114,11 +119,12 @@ class ServerStats:
             },
             "errors": {"sent": _coded(counters.refused + self.errors), "received": _coded(counters.errors)},
             "latency": {"receive": self.receive_seconds.snapshot(), "publish": self.publish_seconds.snapshot()},
-            "queues": _queues(sessions),
+            "queues": _queues(sessions, now),
             "over_budget": dict(counters.over_budget),
             "dropped": counters.dropped,
             "expired": counters.expired,
             "histories": self.histories,
+            "resumes": dict(self.resumes),
             "fragments": {"sent": counters.fragments_sent, "received": counters.fragments_received},
             "resent": counters.resent,
             "undelivered": counters.undelivered,
@@ -150,7 +156,7 @@ def _coded(counts: Counter[int]) -> dict[str, int]:
     return {f"0x{code:03x}": count for code, count in counts.items()}
 
 
-def _queues(sessions: Collection[ServerSession]) -> dict[str, int]:
+def _queues(sessions: Collection[ServerSession], now: float) -> dict[str, int | float]:
     frames = [session.queued_frames for session in sessions]
     nbytes = [session.queued_bytes for session in sessions]
     return {
@@ -158,6 +164,7 @@ def _queues(sessions: Collection[ServerSession]) -> dict[str, int]:
         "bytes": sum(nbytes),
         "longest_frames": max(frames, default=0),
         "longest_bytes": max(nbytes, default=0),
+        "longest_wait_seconds": max((now - session.oldest_queued_at(now) for session in sessions), default=0.0),
         "on_their_way_bytes": sum(session.on_its_way for session in sessions),
         "held": sum(session.holds_data for session in sessions),
     }

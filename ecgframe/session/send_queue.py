@@ -152,6 +152,11 @@ class SendQueue:
         self._count(outgoing, 1)
         return self._make_room() if self._is_over() else 0
 
+    @property
+    def oldest_at(self) -> float:
+        """When the oldest frame of the class LIVE was queued, in seconds; infinite if none waits, or nobody said."""
+        return self._queued_at[0] if self._queued_at else inf
+
     def expire(self, before: float) -> int:
         """Drop LIVE frames of version 4 that were queued before a time, in seconds. Returns how many.
 

@@ -187,6 +187,10 @@ class Sender:
         """Frames that wait to be sent."""
         return self._queue.frames
 
+    def oldest_queued_at(self, now: float) -> float:
+        """When the oldest waiting frame of the class LIVE was queued, in seconds; ``now`` if none waits."""
+        return min(self._queue.oldest_at, now)
+
     @property
     def has_bulk(self) -> bool:
         """True if messages of the class BULK wait."""

@@ -21,6 +21,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "servers.md").read_text(encoding="u
 EXAMPLES = dict(re.findall(r"^## ([^\n]+)\n(?:(?!^## ).)*?^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
 TOKENS = EXAMPLES.pop("Tokens")
 RIGHTS = EXAMPLES.pop("Rights that end")
+WATCHERS = EXAMPLES.pop("Who watches now")
 AUDIT = EXAMPLES.pop("Audit log")
 ALGORITHMS = EXAMPLES.pop("zstd and LZ4")
 FRAMEWORKS = {
@@ -33,7 +34,7 @@ FRAMEWORKS = {
 
 def test_each_adapter_has_an_example():
     assert EXAMPLES.keys() == FRAMEWORKS.keys()
-    assert len(EXAMPLES) + 4 == PAGE.count("```python\n")
+    assert len(EXAMPLES) + 5 == PAGE.count("```python\n")
     for code in EXAMPLES.values():
         assert len([line for line in code.splitlines() if line.strip()]) <= 16
 
@@ -43,6 +44,23 @@ def test_the_choice_of_algorithms_is_limited():
     exec(ALGORITHMS, names)
     assert names["zlib_only"].compression.algorithms == (ecgframe.protocol.Algorithm.ZLIB,)
     assert names["in_the_house"].compression.link_speed == 10e9
+
+
+def test_who_watches_is_told():
+    names = {}
+    exec(WATCHERS, names)
+
+    async def conversation():
+        async with names["handler"] as handler, serve(handler, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            async with (
+                connect(f"ws://127.0.0.1:{port}/ws", token="f3b0c442") as viewer,
+                viewer.subscribe("ecg/bed-7"),
+            ):
+                return await names["who_watches"]("ecg/bed-7")
+
+    assert run(conversation()) == ["head nurse ward 7"]
+    assert run(names["may_see_watchers"](names["Request"](headers={}), "head nurse ward 7", "ecg/bed-7"))
 
 
 @pytest.mark.slow

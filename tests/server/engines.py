@@ -105,6 +105,8 @@ async def on_starlette(
     if tls:
         chain, key, _ = certificate()
         options |= {"ssl_certfile": str(chain), "ssl_keyfile": str(key)}
+    if handler.resolves_proxies:
+        options["proxy_headers"] = False  # as by options_for
     async with serving_asgi(app, listener=listen("127.0.0.1", 0), ws_max_size=handler.max_message, **options) as port:
         yield _port(port, tls)
 

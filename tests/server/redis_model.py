@@ -307,7 +307,7 @@ class Client:
         if int(self._model.data.marks.get(mark, 0)) >= number:
             return 0
         found, place, fields = None, None, {}
-        if numbers:
+        if numbers != stream:
             found = self._numbered(numbers, fresh, ((epoch, last), token, state))
             if not own:
                 answer = self._next_place(numbers, found, fresh, made_for, bulk, link)

@@ -24,17 +24,26 @@ class RedisServer:
     Args:
         directory: directory for its files and logs.
         keeps: whether it keeps its data over a restart, in an append-only file that is synced with every command.
+        port: its port; None for an unused one.
+        more: further settings.
     """
 
-    def __init__(self, directory: Path, *, keeps: bool = False) -> None:
+    def __init__(
+        self, directory: Path, *, keeps: bool = False, port: int | None = None, more: dict[str, object] | None = None
+    ) -> None:
         self._directory = directory
         self._keeps = keeps
         self._process: subprocess.Popen[bytes] | None = None
-        self.port = unused_port()
+        self.port = unused_port() if port is None else port
+        self._more = more or {}
 
     @property
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}/0"
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None
 
     def start(self) -> None:
         """Start it, and return once it answers."""
@@ -47,6 +56,7 @@ class RedisServer:
             "save": "",
             "appendonly": "yes" if self._keeps else "no",
             "appendfsync": "always",
+            **self._more,
         }
         words = [str(word) for name, value in settings.items() for word in (f"--{name}", value)]
         self._process = subprocess.Popen([PROGRAM, *words])
@@ -91,10 +101,7 @@ class RedisServer:
 @contextmanager
 def redis_server(directory: Path, *, keeps: bool = False, started: bool = True) -> Iterator[RedisServer]:
     """Start a server; skip the test if redis-server is not installed."""
-    if PROGRAM is None:
-        missing = "redis-server is not installed (Debian, Ubuntu: apt install redis-server)"
-        assert "ECGFRAME_REQUIRE_PEERS" not in os.environ, missing
-        pytest.skip(missing)
+    skip_without_redis()
     server = RedisServer(directory, keeps=keeps)
     try:
         if started:
@@ -102,3 +109,11 @@ def redis_server(directory: Path, *, keeps: bool = False, started: bool = True) 
         yield server
     finally:
         server.kill()
+
+
+def skip_without_redis() -> None:
+    """Skip the test if redis-server is not installed."""
+    if PROGRAM is None:
+        missing = "redis-server is not installed (Debian, Ubuntu: apt install redis-server)"
+        assert "ECGFRAME_REQUIRE_PEERS" not in os.environ, missing
+        pytest.skip(missing)

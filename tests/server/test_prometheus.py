@@ -51,7 +51,7 @@ class Counted:
         self.backplane = {"up": True, "lag_seconds": 0.002, "lost_total": 9}
 
     def stats(self):
-        return self.server_stats.stats([]) | {
+        return self.server_stats.stats([], 0.0) | {
             "inboxes": {"bytes": 4096},
             "streams": self.streams,
             "backplane": self.backplane,
@@ -109,6 +109,9 @@ def test_both_formats_have_all_metrics(accept):
         ("ecgframe_queue_bytes",): 0,
         ("ecgframe_queue_longest_frames",): 0,
         ("ecgframe_queue_longest_bytes",): 0,
+        ("ecgframe_queue_longest_wait_seconds",): 0,
+        ("ecgframe_resumes_total", "known"): 0,
+        ("ecgframe_resumes_total", "unknown"): 0,
         ("ecgframe_on_their_way_bytes",): 0,
         ("ecgframe_connections_held",): 0,
         ("ecgframe_frames_dropped_total",): 11,

@@ -15,16 +15,18 @@ import pytest
 from certificates import certificate
 from client.servers import impatient
 from ports import unused_port
+from recordings import optional
 from running import run
 from server.engines import ENGINES, Port, client, client_context, until, websockets
 from server.proxies import KINDS, page_blocks, proxy
 
 from ecgframe import MessageType
 from ecgframe.client import State
-from ecgframe.server import Request, WebSocketBinaryHandler
+from ecgframe.server import Proxies, Request, WebSocketBinaryHandler
 from ecgframe.server.adapters.websockets import serve
 from ecgframe.server.origins import Origins
 from ecgframe.session import Settings
+from ecgframe.tools.audit_log import AuditLog
 
 pytestmark = pytest.mark.slow
 
@@ -299,7 +301,49 @@ def test_uvicorn_trusts_the_headers_of_the_proxy(name, page, tmp_path):
 def test_the_documented_program_trusts_proxies_only():
     names: dict = {}
     exec(page_blocks("python")[0], names)
+    seen = names["handler"]._from_proxy
     headers = {"x-forwarded-for": "203.0.113.66, 10.20.0.7"}
-    assert names["address_of_viewer"](Request(headers=headers, peer="127.0.0.1:50000")) == "10.20.0.7"
-    assert names["address_of_viewer"](Request(headers=headers, peer="10.9.0.1:50000")) == "10.9.0.1"
-    assert names["address_of_viewer"](Request(headers={}, peer="127.0.0.1:50000")) == "127.0.0.1"
+    assert seen(Request(headers=headers, peer="127.0.0.1:50000")).peer == "10.20.0.7"
+    assert run(names["authenticate"](seen(Request(headers=headers, peer="10.9.0.1:50000"))))
+    assert not run(names["authenticate"](seen(Request(headers=headers, peer="192.0.2.1:50000"))))
+    assert seen(Request(headers={}, peer="127.0.0.1:50000")).peer == "127.0.0.1:50000"
+
+
+@each_proxy
+@pytest.mark.parametrize("engine", ["websockets", "picows", "starlette", "aiohttp"])
+@pytest.mark.parametrize("is_named", [True, False], ids=["named", "not named"])
+def test_the_address_behind_a_named_proxy_is_in_audit_log_and_metrics(name, engine, is_named, tmp_path):
+    """A viewer at 127.0.0.2 sends a forged header through the documented configuration."""
+    optional("prometheus_client")
+    from ecgframe.server.prometheus import Exposition
+
+    proxies = Proxies(["127.0.0.1", "unix"] if is_named else ["10.9.0.1"])
+
+    async def conversation():
+        async with (
+            behind(name, tmp_path, engine, page=True, proxies=proxies) as (handler, running),
+            websockets.connect(
+                f"ws://127.0.0.1:{int(running.port(False))}/ws",
+                local_addr=("127.0.0.2", 0),
+                additional_headers={"X-Forwarded-For": "203.0.113.66"},
+            ),
+        ):
+            await until(handler.connections)
+            [info] = handler.connections()
+            metrics, _ = Exposition(handler).answer("text/plain")
+            return info.peer, info.request.proxy, metrics.decode()
+
+    with AuditLog(tmp_path / "audit.jsonl"):
+        peer, proxy, metrics = run(conversation())
+    records = [json.loads(line) for line in (tmp_path / "audit.jsonl").read_text().splitlines()]
+    [opened] = [record for record in records if record["event"] == "opened"]
+    if is_named:
+        assert (peer, opened["peer"]) == ("127.0.0.2", "127.0.0.2")
+        assert proxy.startswith("127.0.0.1:")
+        assert opened["proxy"] == proxy
+        assert 'ecgframe_peer_addresses_total{origin="forwarded"} 1.0' in metrics
+    else:
+        assert peer.startswith("127.0.0.1:")
+        assert opened["peer"] == peer
+        assert "proxy" not in opened
+        assert 'ecgframe_peer_addresses_total{origin="untrusted"} 1.0' in metrics

@@ -54,6 +54,15 @@ def serve(
             "origins of the server itself and of this machine may always connect. Repeatable.",
         ),
     ] = None,
+    trusted_proxy: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--trusted-proxy",
+            metavar="ADDRESS",
+            help="Take the addresses of peers from X-Forwarded-For if the connection comes from this proxy: an "
+            "address, or a network such as **10.20.0.0/16**. Repeatable.",
+        ),
+    ] = None,
     streams: Annotated[
         int,
         typer.Option(
@@ -108,6 +117,15 @@ def serve(
             "publish; --host limits from where.",
         ),
     ] = False,
+    tokens: Annotated[
+        Path | None,
+        typer.Option(
+            "--tokens",
+            metavar="FILE",
+            help="Let only those connect whose token is in this file (TOML), and watch and publish what it says. The "
+            "file is read again when it changes; rights that it takes away end at once.",
+        ),
+    ] = None,
     redis: Annotated[
         str | None,
         typer.Option(
@@ -219,26 +237,20 @@ def serve(
         from ...records.read import CsvOptions  # noqa: PLC0415 - only for commands that read recordings
         from ..recordings import recording_of  # noqa: PLC0415 - as above
         from ..waiting import telling  # noqa: PLC0415 - as above
+        from .files import load_files  # noqa: PLC0415 - as above
         from .run import serve_live  # noqa: PLC0415 - loads asyncio and websockets
+        from .trusted_proxies import proxies_of  # noqa: PLC0415 - as above
 
         csv = CsvOptions(decimal=decimal, time_column=time_column, units=units, gain=gain, baseline=baseline)
-        on_error, certificate, key_file, signer, alarm_file = None, None, None, None, None
-        if signing_key is not None:
-            from .stream_keys import load_signer  # noqa: PLC0415 - only with this option
-
-            signer = load_signer(signing_key)
-        if stream_keys is not None:
-            from .stream_keys import load_keys  # noqa: PLC0415 - only with this option
-
-            key_file = load_keys(stream_keys)
-        if alarms is not None:
-            from .alarms import load_alarms  # noqa: PLC0415 - only with this option
-
-            alarm_file = load_alarms(alarms)
-        if ssl_certfile is not None:
-            from .certificate import load_certificate  # noqa: PLC0415 - loads ssl
-
-            certificate = load_certificate(ssl_certfile, ssl_keyfile)
+        on_error = None
+        loaded = load_files(
+            certificate=ssl_certfile,
+            certificate_key=ssl_keyfile,
+            signing_key=signing_key,
+            stream_keys=stream_keys,
+            alarms=alarms,
+            tokens=tokens,
+        )
         if error_log is not None or audit_log is not None:
             from .logs import open_logs  # noqa: PLC0415 - as above
 
@@ -257,15 +269,17 @@ def serve(
             publish=publish,
             host=host,
             port=port,
-            certificate=certificate,
+            certificate=loaded.certificate,
             allowed_origins=tuple(allow_origin or ()),
+            proxies=proxies_of(trusted_proxy) if trusted_proxy else None,
+            token_file=loaded.token_file,
             redis=redis,
             versions=versions_up_to(protocol),
-            key_file=key_file,
+            key_file=loaded.key_file,
             keys_without_tls=keys_without_tls,
-            signer=signer,
+            signer=loaded.signer,
             max_connections=max_connections,
             ring_seconds=ring_seconds,
-            alarm_file=alarm_file,
+            alarm_file=loaded.alarm_file,
             on_error=on_error,
         )

@@ -18,11 +18,13 @@ from ...server import Backplane, Limits, LocalBackplane
 from ...server.alarm_file import AlarmFile
 from ...server.annotation_alerts import Annotations
 from ...server.event_loop import new_event_loop
+from ...server.forwarding import Proxies
 from ...server.hooks import OnError
 from ...server.key_file import KeyFile
 from ...server.live import LiveServer
 from ...server.pages import WALL, WEBSOCKET
 from ...server.player import Loop
+from ...server.token_file import TokenFile
 from ...signing import SigningKey
 from ..console import say
 from ..formats import duration
@@ -51,6 +53,8 @@ def serve_live(
     port: int,
     certificate: Certificate | None,
     allowed_origins: tuple[str, ...],
+    proxies: Proxies | None,
+    token_file: TokenFile | None,
     redis: str | None,
     versions: tuple[int, ...],
     key_file: KeyFile | None,
@@ -89,6 +93,8 @@ def serve_live(
         port=port,
         ssl=None if certificate is None else certificate.context,
         allowed_origins=allowed_origins,
+        proxies=proxies,
+        token_file=token_file,
         limits=Limits(connections=max_connections, ring_seconds=ring_seconds),
         backplane=backplane,
         versions=versions,
@@ -177,4 +183,8 @@ def _announce(server: LiveServer, host: str, port: int, on_recording: Sequence[s
         lines += ["Clients may publish other streams"]
     lines += [f"Wall: {page}://{place}{WALL} shows all streams on one page, with their alarms"]
     watch = f"ecgframe watch {url} {streams[0] if streams else 'ecg/1'}{options}"
+    if server.token_file is not None:
+        options += " --header 'Authorization: Bearer TOKEN'"
+        watch = f"ecgframe watch {url} {streams[0] if streams else 'ecg/1'}{options}"
+        lines += ["Only those connect whose token is in the file; the monitor in a browser has none"]
     say(*lines, f"Next: open {page}://{place}/ in a browser, or run {watch}")

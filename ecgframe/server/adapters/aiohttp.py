@@ -11,7 +11,8 @@ Or ``app.add_subapp("/ecg", application(handler, ["ecg/bed-7"]))``.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from ..handler import WebSocketBinaryHandler
+    from ..worker_metrics import WorkerMetrics
 else:
     web = library("aiohttp.web", extra="aiohttp", purpose="serving with aiohttp")
 
@@ -76,7 +78,11 @@ async def accept(
 
 
 def application(
-    handler: WebSocketBinaryHandler, streams: Sequence[str] = (), *, allow_origins: Collection[str] = ()
+    handler: WebSocketBinaryHandler,
+    streams: Sequence[str] = (),
+    *,
+    allow_origins: Collection[str] = (),
+    metrics: WorkerMetrics | None = None,
 ) -> web.Application:
     """Return an application with ``/ws``, the monitor at ``/``, ``/streams``, ``/healthz`` and ``/metrics``.
 
@@ -89,13 +95,14 @@ def application(
         streams: names of the streams that the monitor offers; read again for each request, so it may change.
         allow_origins: origins of web pages of other servers that may connect, such as
             ``https://monitor.example.org``; ``*`` allows any.
+        metrics: those of all workers of this server, for ``/metrics``; see ``ecgframe.server.worker_metrics``.
     """
-    pages = Pages(handler, streams, Origins(allow_origins, host="0.0.0.0"))
+    pages = Pages(handler, streams, Origins(allow_origins, host="0.0.0.0"), metrics=metrics)
 
     async def page(request: web.Request) -> web.StreamResponse:
         path = f"/{request.match_info['path']}"
         mount = request.rel_url.raw_path.removesuffix(path).rstrip("/")
-        answer = pages.answer(replace(_request_of(request), path=path), mount, secure=request.secure)
+        answer = await pages.answer(replace(_request_of(request), path=path), mount, secure=request.secure)
         if answer is None:
             return await accept(handler, request)
         response = web.Response(status=answer.status, body=answer.body)
@@ -105,6 +112,10 @@ def application(
     async def close(_: web.Application) -> None:
         await handler.close()
 
+    async def share_metrics(_: web.Application) -> AsyncIterator[None]:
+        async with metrics or nullcontext():
+            yield
+
     async def redirect(request: web.Request) -> web.StreamResponse:
         place = f"{request.rel_url.raw_path}/"
         query = request.rel_url.raw_query_string
@@ -112,6 +123,8 @@ def application(
 
     running = web.Application()
     running.on_shutdown.append(close)
+    if metrics is not None:
+        running.cleanup_ctx.append(share_metrics)
     running.router.add_get("", redirect)
     running.router.add_get("/{path:.*}", page)
     return running

@@ -12,7 +12,7 @@ The monitor is then at ``/ecg/``. Run by itself, by any ASGI server, it closes i
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, MutableMapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -27,6 +27,7 @@ __all__ = ["application", "lifespan"]
 
 if TYPE_CHECKING:
     from ..handler import WebSocketBinaryHandler
+    from ..worker_metrics import WorkerMetrics
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -36,7 +37,11 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 def application(
-    handler: WebSocketBinaryHandler, streams: Sequence[str] = (), *, allow_origins: Collection[str] = ()
+    handler: WebSocketBinaryHandler,
+    streams: Sequence[str] = (),
+    *,
+    allow_origins: Collection[str] = (),
+    metrics: WorkerMetrics | None = None,
 ) -> Application:
     """Return an application with ``/ws``, the monitor at ``/``, ``/streams``, ``/healthz`` and ``/metrics``.
 
@@ -48,16 +53,17 @@ def application(
         streams: names of the streams that the monitor offers; read again for each request, so it may change.
         allow_origins: origins of web pages of other servers that may connect, such as
             ``https://monitor.example.org``; ``*`` allows any.
+        metrics: those of all workers of this server, for ``/metrics``; see ``ecgframe.server.worker_metrics``.
 
     Raises:
         MissingLibrary: Starlette is not installed.
     """
     websockets = library("starlette.websockets", extra="starlette", purpose="the application for ASGI")
-    pages = Pages(handler, streams, Origins(allow_origins, host="0.0.0.0"))
+    pages = Pages(handler, streams, Origins(allow_origins, host="0.0.0.0"), metrics=metrics)
 
     async def run(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await _live(handler, receive, send)
+            await _live(handler, metrics, receive, send)
             return
         request, mount = _request_of(scope)
         is_websocket = scope["type"] == "websocket"
@@ -66,7 +72,7 @@ def application(
         elif not is_websocket and scope["method"] not in ("GET", "HEAD"):
             await _send(send, Answer(HTTPStatus.METHOD_NOT_ALLOWED, b"", headers={"Allow": "GET, HEAD"}))
         else:
-            answer = pages.answer(request, mount, secure=scope.get("scheme") in ("https", "wss"))
+            answer = await pages.answer(request, mount, secure=scope.get("scheme") in ("https", "wss"))
             if is_websocket and answer is None:
                 await accept(handler, websockets.WebSocket(scope, receive, send))
             elif is_websocket:
@@ -78,13 +84,18 @@ def application(
 
 
 def lifespan(
-    handler: WebSocketBinaryHandler,
+    handler: WebSocketBinaryHandler, metrics: WorkerMetrics | None = None
 ) -> Callable[[object], AbstractAsyncContextManager[None]]:
-    """Return the ``lifespan`` of an application, which opens the handler, and closes it when the server shuts down."""
+    """Return the ``lifespan`` of an application, which opens the handler, and closes it when the server shuts down.
+
+    Args:
+        handler: the handler.
+        metrics: those of all workers, as for ``application``; they are opened and closed with it.
+    """
 
     @asynccontextmanager
     async def open_handler(_: object) -> AsyncGenerator[None]:
-        async with handler:
+        async with handler, metrics or nullcontext():
             yield
 
     return open_handler
@@ -115,10 +126,10 @@ def _full_path(scope: Scope) -> str:
     return quote(scope["path"]) if raw is None else raw.partition(b"?")[0].decode("latin-1")
 
 
-async def _live(handler: WebSocketBinaryHandler, receive: Receive, send: Send) -> None:
+async def _live(handler: WebSocketBinaryHandler, metrics: WorkerMetrics | None, receive: Receive, send: Send) -> None:
     """Run by itself, the application owns the handler."""
     await receive()
-    async with handler:
+    async with handler, metrics or nullcontext():
         await send({"type": "lifespan.startup.complete"})
         await receive()
     await send({"type": "lifespan.shutdown.complete"})

@@ -27,9 +27,12 @@ def options_for(handler: WebSocketBinaryHandler) -> dict[str, Any]:
     """Return options of ``uvicorn.Config`` for a server with this handler.
 
     They allow messages as large as the handler accepts, disable WebSocket compression (frames are compressed already),
-    drop a client that does not finish its request, and keep many TLS handshakes from blocking the event loop.
+    drop a client that does not finish its request, and keep many TLS handshakes from blocking the event loop. If the
+    handler has ``proxies``, uvicorn leaves the headers of proxies to it.
     """
+    own_proxies = {"proxy_headers": False} if handler.resolves_proxies else {}
     return {
+        **own_proxies,
         "ws_max_size": handler.max_message,
         "ws_per_message_deflate": False,
         "http": http_protocol(),

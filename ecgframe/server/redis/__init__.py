@@ -1,5 +1,6 @@
-"""``RedisBackplane``: joins several servers through Redis. Needs the extra ``redis``."""
+"""``RedisBackplane`` and ``RedisClusterBackplane``: join several servers through Redis. Needs the extra ``redis``."""
 
 from .backplane import RedisBackplane
+from .cluster import RedisClusterBackplane
 
-__all__ = ["RedisBackplane"]
+__all__ = ["RedisBackplane", "RedisClusterBackplane"]

@@ -46,7 +46,7 @@ from .writer import Writer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from redis.asyncio import Redis
+    from redis.asyncio import ConnectionPool, Redis
 
     from ...codec import EncodedFrame
     from ...messages.templates import Template
@@ -78,7 +78,8 @@ class RedisBackplane:
     Redis also numbers the messages of each stream, in an epoch, so that viewers of version 4 can resume on any server.
     If Redis is restarted, or a server delivers messages that Redis has not numbered, another epoch begins.
 
-    It connects to one Redis, or to the master that Sentinel names (``Sentinel.master_for``), not to a Redis Cluster.
+    It connects to one Redis, or to the master that Sentinel names (``Sentinel.master_for``); for a Redis Cluster, there
+    is ``RedisClusterBackplane``.
 
     Args:
         redis: a URL (``redis://``, ``rediss://``, ``unix://``), or a client, whose server and credentials are used for
@@ -516,7 +517,7 @@ class RedisBackplane:
         Raises:
             Exception: the connection failed.
         """
-        async with asyncio.timeout(CONNECT) as connecting, two_clients(self._pool) as (writing, reading):
+        async with asyncio.timeout(CONNECT) as connecting, two_clients(await self._find()) as (writing, reading):
             commands = Commands(
                 writing,
                 reading,
@@ -542,6 +543,10 @@ class RedisBackplane:
                 reading_on = both.create_task(self._reader.run(commands))
                 await self._writer.run(commands)
                 reading_on.cancel()
+
+    async def _find(self) -> ConnectionPool:
+        """The connections of the Redis to use now."""
+        return self._pool
 
     def _take_over_clock(self, ahead: int) -> None:
         """Convert positions from this server's clock to Redis', which is ``ahead`` microseconds ahead."""

@@ -20,13 +20,13 @@ from .script import DENIED, LEAVE, NOT_NEXT, NUMBERS, OPEN, OTHER_CLASS, STALE, 
 if TYPE_CHECKING:
     import redis.asyncio as redis
     from redis import backoff
-    from redis.asyncio import retry
+    from redis.asyncio import retry, sentinel
 
     from .proofs import Proofs
 else:
-    redis, retry, backoff = (
+    redis, retry, sentinel, backoff = (
         library(name, extra="redis", purpose="the Redis backplane")
-        for name in ("redis.asyncio", "redis.asyncio.retry", "redis.backoff")
+        for name in ("redis.asyncio", "redis.asyncio.retry", "redis.asyncio.sentinel", "redis.backoff")
     )
 
 CONNECT: Final = 5.0
@@ -55,8 +55,18 @@ def own_pool(server: str | redis.Redis) -> redis.ConnectionPool:
         ValueError: redis-py cannot parse the URL.
     """
     pool = redis.ConnectionPool.from_url(server) if isinstance(server, str) else server.connection_pool
-    settings = {name: value for name, value in pool.connection_kwargs.items() if not name.startswith(_DERIVED)}
-    settings |= {
+    settings = own_settings(pool.connection_kwargs)
+    if isinstance(pool, sentinel.SentinelConnectionPool):
+        del settings["connection_pool"]
+        return sentinel.SentinelConnectionPool(  # type: ignore[no-untyped-call]
+            pool.service_name, pool.sentinel_manager, connection_class=pool.connection_class, **settings
+        )
+    return redis.ConnectionPool(connection_class=pool.connection_class, **settings)
+
+
+def own_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a pool for one of the backplane: nothing is decoded, and nothing reconnects silently."""
+    return {name: value for name, value in settings.items() if not name.startswith(_DERIVED)} | {
         "protocol": 2,
         "decode_responses": False,
         "retry": retry.Retry(backoff.NoBackoff(), 0),
@@ -64,7 +74,6 @@ def own_pool(server: str | redis.Redis) -> redis.ConnectionPool:
         "socket_timeout": None,  # the backplane has time limits of its own
         "health_check_interval": 0,
     }
-    return redis.ConnectionPool(connection_class=pool.connection_class, **settings)
 
 
 def pauses(longest: float) -> backoff.AbstractBackoff:
@@ -179,13 +188,15 @@ class Commands:
         return last
 
     async def run_id(self) -> str | None:
-        """Return the run id of Redis, which changes when it is restarted; None if it may not be read."""
-        try:
-            info: Any = await self._writing.info("server")
-        except redis.ResponseError:
-            return None  # INFO is not permitted
-        run_id: str | None = info.get("run_id")
-        return run_id
+        """Return the run id of Redis, which changes when it is restarted; None if it may not be read.
+
+        Raises:
+            Refused: the connections lead to two of them, as they may while a replica takes over.
+        """
+        run_ids = [await _run_id(client) for client in (self._writing, self._reading)]
+        if run_ids[0] != run_ids[1]:
+            raise Refused("one connection leads to another Redis than the other one")
+        return run_ids[0]
 
     async def marks(self, streams: Iterable[str]) -> dict[str, int]:
         """Return the number of this server's last message in each stream; 0 if Redis has none."""
@@ -218,8 +229,9 @@ class Commands:
         for message, wanted, found in zip(messages, times, known, strict=True):
             name = message.stream
             is_numbered = name not in UNNUMBERED
-            keys += self._keys.stream(name), self._keys.mark(name)
-            keys += self._keys.numbers(name) if is_numbered else b"", self._keys.templates(name)
+            key = self._keys.stream(name)
+            keys += key, self._keys.mark(name)
+            keys += self._keys.numbers(name) if is_numbered else key, self._keys.templates(name)
             arguments += message.number, wanted, message.frame, *found.position, message.made_for
             arguments += found.token, found.state, 0 if message.own is None else message.own.number, message.class_sent
             arguments += self._proof_of(message) if is_numbered else b"", message.link
@@ -388,6 +400,15 @@ async def two_clients(pool: redis.ConnectionPool) -> AsyncIterator[tuple[redis.R
         for client in clients:
             await client.aclose()
         await pool.disconnect()
+
+
+async def _run_id(client: redis.Redis) -> str | None:
+    try:
+        info: Any = await client.info("server")
+    except redis.ResponseError:
+        return None  # INFO is not permitted
+    run_id: str | None = info.get("run_id")
+    return run_id
 
 
 def _time(entry_id: bytes) -> int:

@@ -185,7 +185,7 @@ local function write(stream, mark, numbers, templates, number, time, frame, epoc
         return 0
     end
     local place, last
-    if numbers ~= '' then
+    if numbers ~= stream then
         local found = numbered(numbers, fresh, epoch, known, token, state)
         if found.err then
             return found.err
@@ -258,8 +258,8 @@ return answers
 
 Keys, four for each message: its stream; the mark of this server in that stream (the number of its last message there);
 the numbers of the stream (epoch, number of the last message, number of the last template, the class; of a publisher its
-token and how far it has got; of each signer, number, hash and place of its latest attestation), or an empty text if its
-messages are not numbered; the templates of the stream, to which the epoch is added.
+token and how far it has got; of each signer, number, hash and place of its latest attestation), or its stream again if
+its messages are not numbered; the templates of the stream, to which the epoch is added.
 
 Arguments: the server's id; microseconds and bytes that a stream keeps; milliseconds after which a stream without new
 messages expires, and after which its numbers do; a random epoch, in case one is needed. Then twelve for each message:

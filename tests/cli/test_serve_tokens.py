@@ -1,0 +1,67 @@
+"""``ecgframe serve --tokens`` and ``--trusted-proxy``."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import urllib.request
+
+import pytest
+from cli.live_server import live
+from client.servers import impatient, until, url_of
+from running import run
+from typer.testing import CliRunner
+
+from ecgframe.cli.app import app
+from ecgframe.client import ConnectionLost
+
+pytestmark = pytest.mark.slow
+
+
+def person(name, token, rest):
+    return f'[[person]]\nname = "{name}"\ntoken_sha256 = "{hashlib.sha256(token.encode()).hexdigest()}"\n{rest}\n'
+
+
+def test_only_those_in_the_file_watch_and_the_change_of_the_file_ends_it(tmp_path):
+    file, audit = tmp_path / "tokens.toml", tmp_path / "audit.jsonl"
+    file.write_text(person("ward 7", "w7", 'watch = ["ecg/*"]\nwatchers = true'))
+
+    async def conversation(server):
+        url = url_of(server.port)
+        headers = {"X-Forwarded-For": "192.0.2.7"}
+        async with (
+            impatient(url, token="w7", additional_headers=headers) as viewer,
+            viewer.subscribe("ecg/1") as watched,
+        ):
+            assert (await anext(watched)).data["stream"] == "ecg/1"
+            page = urllib.request.Request(f"http://127.0.0.1:{server.port}/watchers?stream=ecg/1")
+            page.add_header("Authorization", "Bearer w7")
+            with urllib.request.urlopen(page) as answer:
+                told = json.load(answer)
+            assert [(one["name"], one["peer"]) for one in told["watchers"]] == [("ward 7", "192.0.2.7")]
+            new = tmp_path / "new"
+            new.write_text(person("ward 8", "w8", 'watch = ["ecg/*"]'))
+            os.replace(new, file)
+            await until(lambda: viewer.state == "closed")
+        with pytest.raises(ConnectionLost):
+            await impatient(url, token="w7").open()
+
+    with live("--tokens", file, "--trusted-proxy", "127.0.0.0/8", "--audit-log", audit) as server:
+        assert "Only those connect whose token is in the file" in server.said
+        run(conversation(server))
+    events = [json.loads(line) for line in audit.read_text().splitlines()]
+    assert {"opened", "asked", "rights", "refused"} <= {one["event"] for one in events}
+    assert {one.get("peer") for one in events if one["event"] == "opened"} == {"192.0.2.7"}
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [("--tokens", "a = 1", "at least one"), ("--trusted-proxy", "proxy.example.org", "does not appear to be")],
+)
+def test_what_is_wrong_is_said(tmp_path, option, value, told):
+    file = tmp_path / "tokens.toml"
+    file.write_text(value)
+    result = CliRunner().invoke(app, ["serve", option, str(file) if option == "--tokens" else value])
+    assert result.exit_code == 2
+    assert told in " ".join(result.output.replace("│", " ").split())
