@@ -19,6 +19,7 @@ from ._core import (
     TemplateCoder,
     as_byte,
     build_frame,
+    decode_common,
     flatten,
     flatten_writable,
     form_fault,
@@ -969,6 +970,12 @@ class Codec:
             ProtocolError: for the first check that fails; its class and ``code`` depend on the check.
             TypeError, BufferError: ``buffer`` is not a buffer, or not contiguous.
         """
+        if meter is None:
+            message = decode_common(buffer, self._max_payload, self._version_bits, self._numeric, self._copy)
+            if message is not None:
+                if self._validate:
+                    message.data = check_received(message.type, message.data, message.version)
+                return message
         flat = flatten(buffer)
         self._check_version(flat, 0)
         header = flat.only_frame(self._max_payload)

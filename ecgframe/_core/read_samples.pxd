@@ -1,6 +1,7 @@
 """Conversion of MessagePack numbers to samples of an ndarray, row by row, in C loops without Python objects."""
 
 from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.string cimport memcpy
 
 from .dtypes cimport SampleType
 
@@ -37,6 +38,12 @@ cdef struct Survey:
     bint negative
     bint above_int64
     bint beyond_float64   # an integer that float64 cannot hold exactly
+
+
+cdef inline double as_double(uint64_t bits) noexcept nogil:
+    cdef double v
+    memcpy(&v, &bits, 8)
+    return v
 
 
 cdef const uint8_t* read_number(const uint8_t* p, const uint8_t* end, Number* number) noexcept nogil

@@ -53,12 +53,6 @@ fill_width()
 
 # --- numbers ---
 
-cdef inline double as_double(uint64_t bits) noexcept nogil:
-    cdef double v
-    memcpy(&v, &bits, 8)
-    return v
-
-
 cdef inline uint64_t double_bits(double v) noexcept nogil:
     cdef uint64_t bits
     memcpy(&bits, &v, 8)

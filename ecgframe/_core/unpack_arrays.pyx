@@ -9,6 +9,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.stdint cimport int64_t, uint8_t, uintptr_t
 from libc.string cimport memcmp, memset
 
+from ._header cimport flatten
 from .byteorder cimport load16, load32
 from .checksum cimport sum_up
 from .dtypes cimport BOOL, FLOAT64, INT64, UINT64, SampleType, item_size, sample_type
@@ -329,7 +330,7 @@ cdef object view_samples(
         for i in range(n):
             if content[i] > 1:
                 refuse(r, content + i, f"a bool sample of value {content[i]}")
-    array = view_of(<object>r.owner, content, dtype.little_endian, ndim, dims)
+    array = view_of(flatten(<object>r.owner), content, dtype.little_endian, ndim, dims)
     if r.copy:
         return array.astype(dtype.dtype)
     if dtype.native and <uintptr_t>content % <uintptr_t>size == 0:
