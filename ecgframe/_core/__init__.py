@@ -24,6 +24,7 @@ if accelerated and not TYPE_CHECKING:
         clock,
         common_frame,
         constructors,
+        fields,
         footprint,
         form,
         frame,
@@ -54,6 +55,7 @@ if TYPE_CHECKING or accelerated:
     from ._header import Header, as_byte, crc32, flatten, flatten_writable, form_fault
     from .clock import Clock
     from .common_frame import decode_common
+    from .fields import FieldTable, accepts_fields
     from .footprint import footprint
     from .frame import PendingFrame, build_frame, pending_frame
     from .gil_yield import work_in_background
@@ -72,6 +74,7 @@ else:
     from .plain._header import Header, as_byte, crc32, flatten, flatten_writable, form_fault
     from .plain.clock import Clock
     from .plain.common_frame import decode_common
+    from .plain.fields import FieldTable, accepts_fields
     from .plain.footprint import footprint
     from .plain.frame import PendingFrame, build_frame, pending_frame
     from .plain.gil_yield import work_in_background
@@ -91,11 +94,13 @@ else:
 
 __all__ = [
     "Clock",
+    "FieldTable",
     "Header",
     "Message",
     "NonceCounter",
     "PendingFrame",
     "accelerated",
+    "accepts_fields",
     "as_byte",
     "build_frame",
     "count_fork",

@@ -1,6 +1,6 @@
 """Conversion of MessagePack numbers to samples of an ndarray, row by row, in C loops without Python objects."""
 
-from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdint cimport int16_t, int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy
 
 from .dtypes cimport SampleType
@@ -52,5 +52,8 @@ cdef const uint8_t* read_row(
 ) noexcept nogil
 cdef const uint8_t* survey_row(const uint8_t* p, const uint8_t* end, Py_ssize_t n, Survey* survey) noexcept nogil
 cdef const uint8_t* skip_numbers(const uint8_t* p, const uint8_t* end, int depth) noexcept nogil
+cdef const uint8_t* read_few_counts(
+    const uint8_t* p, const uint8_t* end, int16_t* out, Py_ssize_t most, Py_ssize_t* rows, Py_ssize_t* columns
+) noexcept nogil
 cdef const uint8_t* predict_end(const uint8_t* p, const uint8_t* end, int depth) noexcept nogil
 cdef const uint8_t* array_header(const uint8_t* p, const uint8_t* end, Py_ssize_t* n) noexcept nogil

@@ -57,6 +57,11 @@ cdef enum:
 cdef Py_ssize_t VALUES_ALLOWED = MAX_VALUES
 cdef Py_ssize_t VALUES_OF_BINARY = BINARY_VALUES
 
+# Tags with which the key of a wrapper may begin: a str of 5, 8, 11 or 12 bytes, or of any length that is written apart.
+cdef bint MAY_MARK[256]
+for _tag in range(256):
+    MAY_MARK[_tag] = _tag - FIXSTR in (5, 8, 11, 12) or STR8 <= _tag <= STR32
+
 # Python does not cache these objects, and a payload could contain a million of them.
 cdef list NEGATIVE_FIXINTS = [number for number in range(-32, 0)]
 
@@ -325,7 +330,7 @@ cdef object read_array(Reader* r, const uint8_t* start, Py_ssize_t n):
 
 
 cdef object read_map(Reader* r, const uint8_t* start, Py_ssize_t n):
-    if 0 < n <= 3 and marker_at(r.at, r.end):
+    if 0 < n <= 3 and r.at < r.end and MAY_MARK[r.at[0]] and marker_at(r.at, r.end):
         return read_marked_map(r, start, n)
     return read_items(r, start, n)
 
@@ -346,27 +351,28 @@ cdef object read_marked_map(Reader* r, const uint8_t* start, Py_ssize_t n):
     return items
 
 
-@cython.boundscheck(False)
-@cython.wraparound(False)
 cdef dict read_items(Reader* r, const uint8_t* start, Py_ssize_t n):
+    cdef Py_ssize_t slot
     enter(r, start, 2 * n)
     cdef int level = r.depth
-    cdef Py_ssize_t slot = shape_slot(r, n)
-    cdef Py_ssize_t done = 0
-    cdef Py_ssize_t _
-    cdef uintptr_t trace = 0
-    cdef dict items
-    cdef Shape shape = None if slot < 0 else <Shape>SHAPES[slot]
-    if shape is None or not is_key(r, <str>shape.keys[0]) or len(shape.keys) != n:
-        items = {}
+    cdef dict items = {}
+    if n >= FEWEST_KEYS:
+        slot = shape_slot(r, n)
+        if slot >= 0:
+            items = read_shaped(r, n, level, slot)
+        else:
+            read_entries(r, items, n, level)
     else:
-        items = shape.items.copy()
-        done = read_values(r, shape.keys, items, level)
-        if done == n:
-            r.depth = level - 1
-            return items
-        items = {key: items[key] for key in shape.keys[:done]}
-    for _ in range(done, n):
+        read_entries(r, items, n, level)
+    r.depth = level - 1
+    if len(items) != n:
+        refuse(r, start, "a map names the same key twice")
+    return items
+
+
+cdef inline int read_entries(Reader* r, dict items, Py_ssize_t n, int level) except -1:
+    cdef Py_ssize_t _
+    for _ in range(n):
         r.depth = level - 1                # an error in the key has the path of the map
         r.outstanding -= 1
         key = read_key(r)
@@ -374,14 +380,8 @@ cdef dict read_items(Reader* r, const uint8_t* start, Py_ssize_t n):
         r.key[level] = <PyObject*>key
         r.outstanding -= 1
         items[key] = read_value(r)
-        trace = 31 * trace + <uintptr_t>hash(key)
         count_values(&r.values_left, 1)
-    r.depth = level - 1
-    if len(items) != n:
-        refuse(r, start, "a map names the same key twice")
-    if slot >= 0 and done == 0:
-        learn_shape(slot, items, trace)
-    return items
+    return 0
 
 
 # --- shapes: the keys of maps that came before ---
@@ -423,6 +423,29 @@ cdef inline bint is_key(Reader* r, str key):
 
 @cython.boundscheck(False)
 @cython.wraparound(False)
+cdef dict read_shaped(Reader* r, Py_ssize_t n, int level, Py_ssize_t slot):
+    """Read the entries of a map, by the shape in its slot as far as that fits."""
+    cdef Shape shape = <Shape>SHAPES[slot]
+    cdef Py_ssize_t done
+    cdef dict items
+    if shape is None or len(shape.keys) != n or not is_key(r, <str>shape.keys[0]):
+        items = {}
+        read_entries(r, items, n, level)
+        if len(items) == n:
+            learn_shape(slot, items)
+        return items
+    items = shape.items.copy()
+    done = read_values(r, shape.keys, items, level)
+    if done < n:
+        items = {key: items[key] for key in shape.keys[:done]}
+        read_entries(r, items, n - done, level)
+        if len(items) == n:
+            learn_shape(slot, items)
+    return items
+
+
+@cython.boundscheck(False)
+@cython.wraparound(False)
 cdef Py_ssize_t read_values(Reader* r, tuple keys, dict items, int level) except -1:
     """Read the entries of a map while their keys are these. Returns how many are."""
     cdef Py_ssize_t i
@@ -442,9 +465,12 @@ cdef Py_ssize_t read_values(Reader* r, tuple keys, dict items, int level) except
     return len(keys)
 
 
-cdef int learn_shape(Py_ssize_t slot, dict items, uintptr_t trace) except -1:
+cdef int learn_shape(Py_ssize_t slot, dict items) except -1:
     """Keep the shape of a map if the map before in its slot had the same keys, so that few are kept in vain."""
     cdef Shape shape
+    cdef uintptr_t trace = 0
+    for key in items:
+        trace = 31 * trace + <uintptr_t>hash(key)
     if trace != TRACES[slot]:
         TRACES[slot] = trace
         return 0
