@@ -16,7 +16,7 @@ import numpy as np
 
 from ecgframe import Compression, crc32
 
-from . import ecg, peers, plots
+from . import ecg, peers, plots, small
 from .measuring import Effort, Peak, Threads, Timing, by_threads, peak_of, time_together
 from .peers import Peer
 
@@ -76,6 +76,7 @@ class Results:
     compressed: dict[str, dict[str, Times]]
     compressed_bytes: dict[str, dict[str, int]]
     threads: dict[str, Threads]
+    small: list[small.Row]
 
 
 def run(folder: Path, effort: Effort) -> Path:
@@ -127,7 +128,13 @@ def measure(effort: Effort) -> Results:
         compressed={dtype: times for dtype, (times, _) in packed.items()},
         compressed_bytes={dtype: nbytes for dtype, (_, nbytes) in packed.items()},
         threads=_threads(effort),
+        small=_small(effort),
     )
+
+
+def _small(effort: Effort) -> list[small.Row]:
+    _tell("small messages")
+    return list(small.rows(effort))
 
 
 def _tell(what: str) -> None:
@@ -286,6 +293,17 @@ def write(results: Results) -> Iterator[str]:
     yield from _into_a_buffer(results.into)
     yield from _compressed_frames(results)
     yield from _two_threads(results.threads)
+    yield from _small_messages(results.small)
+
+
+def _small_messages(found: list[small.Row]) -> Iterator[str]:
+    yield """
+## Small messages
+
+Each row is one comparison, whose candidates take turns; the times are those of the fastest slice. Maps are decoded from
+a complete frame, and compared with the bare payload in the fastest other library. `bench/small.py` has the messages.
+"""
+    yield from small.table(found)
 
 
 def _top() -> Iterator[str]:
