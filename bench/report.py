@@ -16,7 +16,7 @@ import numpy as np
 
 from ecgframe import Compression, crc32
 
-from . import ecg, live_frames, peers, plots
+from . import ecg, live_frames, peers, plots, small
 from .measuring import Effort, Peak, Threads, Timing, by_threads, peak_of, time_together
 from .peers import Peer
 
@@ -79,6 +79,7 @@ class Results:
     live: dict[ecg.Size, tuple[live_frames.Both, dict[str, int]]]
     filters: dict[ecg.Size, tuple[live_frames.Both, dict[str, int]]]
     threads: dict[str, Threads]
+    small: list[small.Row]
 
 
 def run(folder: Path, effort: Effort) -> Path:
@@ -135,7 +136,13 @@ def measure(effort: Effort) -> Results:
         live=live,
         filters=filters,
         threads=_threads(effort),
+        small=_small(effort),
     )
+
+
+def _small(effort: Effort) -> list[small.Row]:
+    _tell("small messages")
+    return list(small.rows(effort))
 
 
 def _tell(what: str) -> None:
@@ -296,6 +303,17 @@ def write(results: Results) -> Iterator[str]:
     yield from _live_frames(results.live)
     yield from _filters(results.filters)
     yield from _two_threads(results.threads)
+    yield from _small_messages(results.small)
+
+
+def _small_messages(found: list[small.Row]) -> Iterator[str]:
+    yield """
+## Small messages
+
+Each row is one comparison, whose candidates take turns; the times are those of the fastest slice. Maps are decoded from
+a complete frame, and compared with the bare payload in the fastest other library. `bench/small.py` has the messages.
+"""
+    yield from small.table(found)
 
 
 def _top() -> Iterator[str]:

@@ -7,6 +7,8 @@ from libc.stdint cimport uint32_t, uint64_t
 # the other name of those that codec.py makes objects of.
 from ._core._header cimport FlatBuffer, Header as CompiledHeader, flatten, flatten_writable, form_fault, as_byte
 from ._core.clock cimport Clock as CompiledClock
+from ._core.common_frame cimport decode_common
+from ._core.fields cimport accepts_fields
 from ._core.frame cimport PendingFrame, build_frame, pending_frame
 from ._core.message cimport message_of
 from ._core.pack cimport pack as pack_payload, pack_frame, pack_frame_into

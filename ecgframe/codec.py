@@ -17,8 +17,10 @@ from ._core import (
     Header,
     Message,
     TemplateCoder,
+    accepts_fields,
     as_byte,
     build_frame,
+    decode_common,
     flatten,
     flatten_writable,
     form_fault,
@@ -35,7 +37,7 @@ from ._core.form import count_of_types, version_bits, words_of_fault
 from ._signatures import DeclaredSignature
 from .compression import AlgorithmChoice, Compression, compressed, inflate, may_shrink, shrink, zstd
 from .errors import AuthenticationFailed, InvalidDataFormat, MessageTooLarge, ProtocolError
-from .messages import check_received, check_sent
+from .messages import FIELD_TABLES, check_received, check_sent
 from .messages.template_rules import check_size as check_template_size
 from .messages.template_rules import unknown_template, wrong_template
 from .protocol import (
@@ -969,6 +971,12 @@ class Codec:
             ProtocolError: for the first check that fails; its class and ``code`` depend on the check.
             TypeError, BufferError: ``buffer`` is not a buffer, or not contiguous.
         """
+        if meter is None:
+            message = decode_common(buffer, self._max_payload, self._version_bits, self._numeric, self._copy)
+            if message is not None:
+                if self._validate and not accepts_fields(FIELD_TABLES, message):
+                    message.data = check_received(message.type, message.data, message.version)
+                return message
         flat = flatten(buffer)
         self._check_version(flat, 0)
         header = flat.only_frame(self._max_payload)

@@ -22,7 +22,9 @@ if accelerated and not TYPE_CHECKING:
     from . import (  # noqa: F401
         checksum,
         clock,
+        common_frame,
         constructors,
+        fields,
         footprint,
         form,
         frame,
@@ -52,6 +54,8 @@ if accelerated and not TYPE_CHECKING:
 if TYPE_CHECKING or accelerated:
     from ._header import Header, as_byte, crc32, flatten, flatten_writable, form_fault
     from .clock import Clock
+    from .common_frame import decode_common
+    from .fields import FieldTable, accepts_fields
     from .footprint import footprint
     from .frame import PendingFrame, build_frame, pending_frame
     from .gil_yield import work_in_background
@@ -69,6 +73,8 @@ else:
     from .plain import import_from_source
     from .plain._header import Header, as_byte, crc32, flatten, flatten_writable, form_fault
     from .plain.clock import Clock
+    from .plain.common_frame import decode_common
+    from .plain.fields import FieldTable, accepts_fields
     from .plain.footprint import footprint
     from .plain.frame import PendingFrame, build_frame, pending_frame
     from .plain.gil_yield import work_in_background
@@ -88,16 +94,19 @@ else:
 
 __all__ = [
     "Clock",
+    "FieldTable",
     "Header",
     "Message",
     "NonceCounter",
     "PendingFrame",
     "accelerated",
+    "accepts_fields",
     "as_byte",
     "build_frame",
     "count_fork",
     "count_numbers",
     "crc32",
+    "decode_common",
     "flatten",
     "flatten_writable",
     "footprint",

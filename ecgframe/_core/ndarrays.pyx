@@ -76,3 +76,18 @@ cdef object dtype_of(object array):
 cdef void* data_of(object array) noexcept:
     """Return where the samples of an array begin."""
     return cnp.PyArray_DATA(<cnp.ndarray>array)
+
+
+cdef int ndim_of(object value) noexcept:
+    """Return the number of dimensions of an ndarray, but not of an instance of a subclass; -1 for anything else."""
+    return cnp.PyArray_NDIM(<cnp.ndarray>value) if cnp.PyArray_CheckExact(value) else -1
+
+
+cdef char kind_of(object array) noexcept:
+    """Return the kind of the dtype of an array, as NumPy has it."""
+    return (<cnp.dtype>PyArray_DESCR(<cnp.ndarray>array)).kind
+
+
+cdef Py_ssize_t length_of(object array) noexcept:
+    """Return the first dimension of an array that has one."""
+    return cnp.PyArray_DIM(<cnp.ndarray>array, 0)

@@ -22,7 +22,7 @@ from .msgpack_tags cimport (
     ARRAY16, ARRAY32, F32, F64, FALSE, FIXARRAY, FIXMAP, FIXSTR, I16, I32, I64, I8, NEGATIVE_FIXINT, TRUE, U16, U32,
     U64, U8,
 )
-from .simd cimport compresses, fill_permutations, read_counts, read_permuted, skip_counts
+from .simd cimport compresses, fill_permutations, read_counts, read_permuted, read_small_counts, skip_counts
 
 __all__ = []
 
@@ -52,12 +52,6 @@ fill_width()
 
 
 # --- numbers ---
-
-cdef inline double as_double(uint64_t bits) noexcept nogil:
-    cdef double v
-    memcpy(&v, &bits, 8)
-    return v
-
 
 cdef inline uint64_t double_bits(double v) noexcept nogil:
     cdef uint64_t bits
@@ -444,6 +438,17 @@ cdef const uint8_t* skip_numbers(const uint8_t* p, const uint8_t* end, int depth
                 return NULL
         n -= 1
     return p if p <= end else NULL
+
+
+cdef const uint8_t* read_few_counts(
+    const uint8_t* p, const uint8_t* end, int16_t* out, Py_ssize_t most, Py_ssize_t* rows, Py_ssize_t* columns
+) noexcept nogil:
+    """Read a list of integers, or of lists of equal length, as at most ``most`` int16.
+
+    Returns its end, and the shape: the rows are -1 for a plain list. NULL if that is not all that it is, and always on
+    processors without the instructions.
+    """
+    return read_small_counts(p, end, out, most, rows, columns) if COMPRESSES else NULL
 
 
 cdef const uint8_t* predict_end(const uint8_t* p, const uint8_t* end, int depth) noexcept nogil:

@@ -13,7 +13,7 @@ cdef struct Reader:
     const uint8_t* base
     const uint8_t* at
     const uint8_t* end
-    PyObject* owner              # owner of the buffer that base points into; borrowed
+    PyObject* owner              # FlatBuffer or bytes that base points into; borrowed
     Sum* sum                     # computed while samples are read without the GIL; NULL if not needed
     bint numeric                 # convert plain lists of numbers to ndarrays
     bint copy                    # copy arrays in binary form, so that they are writable

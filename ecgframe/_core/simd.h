@@ -327,8 +327,75 @@ static inline Py_ssize_t ecgframe_read_counts(
     }
     return i;
 }
+
+/* Read a row of n integers of at most three bytes as int16. Returns its end; NULL for any other row. */
+ECGFRAME_COMPRESSES __attribute__((always_inline))
+static inline const uint8_t* ecgframe_read_row_of_counts(const uint8_t* p, const uint8_t* end, char* out, Py_ssize_t n) {
+    for (Py_ssize_t i = ecgframe_read_counts(&p, end, out, n, 2, 1); i < n; i++) {
+        int16_t count;
+        if (end - p < 3) {  /* nearly at the end */
+            if (p >= end || (p[0] >= 0x80 && p[0] < 0xE0)) return NULL;
+            count = (int8_t)*p++;
+        } else if (p[0] < 0x80 || p[0] >= 0xE0) {
+            count = (int8_t)*p++;
+        } else if (p[0] == 0xD1 || (p[0] == 0xCD && p[1] < 0x80)) {
+            count = (int16_t)(p[1] << 8 | p[2]);
+            p += 3;
+        } else if (p[0] == 0xCC || p[0] == 0xD0) {
+            count = p[0] == 0xCC ? (int16_t)p[1] : (int16_t)(int8_t)p[1];
+            p += 2;
+        } else {
+            return NULL;
+        }
+        memcpy(out + 2 * i, &count, 2);
+    }
+    return p;
+}
+
+/* Read the header of an array. Returns its end; NULL if there is none of at most 65,535 values. */
+static inline const uint8_t* ecgframe_short_array(const uint8_t* p, const uint8_t* end, Py_ssize_t* n) {
+    if (p < end && (p[0] & 0xF0) == 0x90) {
+        *n = p[0] & 0x0F;
+        return p + 1;
+    }
+    if (end - p < 3 || p[0] != 0xDC) return NULL;
+    *n = p[1] << 8 | p[2];
+    return p + 3;
+}
+
+/* Read a list of integers, or of lists of equal length, as at most ``most`` int16. Returns its end, and the rows (-1 for a
+   plain list) and columns; NULL for anything else. */
+ECGFRAME_COMPRESSES
+static inline const uint8_t* ecgframe_read_small_counts(
+    const uint8_t* p, const uint8_t* end, int16_t* out, Py_ssize_t most, Py_ssize_t* rows, Py_ssize_t* columns
+) {
+    Py_ssize_t n, width;
+    const uint8_t* first;
+    p = ecgframe_short_array(p, end, &n);
+    if (!p || n > most || n == 0) return NULL;
+    first = ecgframe_short_array(p, end, columns);
+    if (!first) {
+        *rows = -1;
+        *columns = n;
+        return ecgframe_read_row_of_counts(p, end, (char*)out, n);
+    }
+    *rows = n;
+    if (*columns == 0 || *columns > most / n) return NULL;
+    for (Py_ssize_t i = 0; i < n; i++) {
+        p = ecgframe_short_array(p, end, &width);
+        if (!p || width != *columns) return NULL;
+        p = ecgframe_read_row_of_counts(p, end, (char*)(out + i * width), width);
+        if (!p) return NULL;
+    }
+    return p;
+}
 #else
 static int ecgframe_compresses(void) { return 0; }
+static inline const uint8_t* ecgframe_read_small_counts(
+    const uint8_t* p, const uint8_t* end, int16_t* out, Py_ssize_t most, Py_ssize_t* rows, Py_ssize_t* columns
+) {
+    return NULL;
+}
 static inline const uint8_t* ecgframe_skip_counts(const uint8_t* p, const uint8_t* end, Py_ssize_t* n) { return p; }
 static inline Py_ssize_t ecgframe_read_counts(
     const uint8_t** source, const uint8_t* end, char* out, Py_ssize_t n, int size, int is_signed

@@ -4,7 +4,7 @@ Each function returns the number of converted samples. The loops that call them 
 processors without the instructions. ECGFRAME_PORTABLE_LOOPS excludes these functions.
 """
 
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport int16_t, uint8_t, uint64_t
 
 cdef extern from "simd.h":
     bint fill_permutations "ecgframe_fill_permutations"() noexcept
@@ -32,6 +32,9 @@ cdef extern from "simd.h":
     ) noexcept nogil
     Py_ssize_t read_counts "ecgframe_read_counts"(
         const uint8_t** source, const uint8_t* end, char* out, Py_ssize_t n, int size, bint is_signed
+    ) noexcept nogil
+    const uint8_t* read_small_counts "ecgframe_read_small_counts"(
+        const uint8_t* p, const uint8_t* end, int16_t* out, Py_ssize_t most, Py_ssize_t* rows, Py_ssize_t* columns
     ) noexcept nogil
     Py_ssize_t write_counts "ecgframe_write_counts"(
         uint8_t** out, const uint8_t* end, const char* p, Py_ssize_t n, int size, bint is_signed

@@ -4,24 +4,25 @@ Only the eleven types of the specification ("MessagePack Integration") are accep
 remaining bytes before memory is allocated. The only errors are ``ProtocolError``.
 """
 
+cimport cython
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.list cimport PyList_New, PyList_SET_ITEM
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
 from cpython.unicode cimport PyUnicode_DecodeUTF8
-from libc.stdint cimport uint8_t, uint64_t
-from libc.string cimport memcmp
+from libc.stdint cimport uint8_t, uint64_t, uintptr_t
+from libc.string cimport memcpy
 
 from ._header cimport FlatBuffer, Header, compare_sum
-from .byteorder cimport load16, load32
+from .byteorder cimport load16, load32, load64
 from .checksum cimport Sum, complete
 from .gil_yield cimport VALUES_BETWEEN_CHECKS, count_values
 from .limits cimport DEEPEST
 from .msgpack_tags cimport (
-    ARRAY16, ARRAY32, BIN32, BIN8, F32, FALSE, FIXARRAY, FIXMAP, FIXSTR, I64, MAP16, MAP32, NEGATIVE_FIXINT, NIL, STR32,
-    STR8, TRUE, U8,
+    ARRAY16, ARRAY32, BIN32, BIN8, F32, F64, FALSE, FIXARRAY, FIXMAP, FIXSTR, I64, MAP16, MAP32, NEGATIVE_FIXINT, NIL,
+    STR32, STR8, TRUE, U8,
 )
-from .read_samples cimport FLOATING, SIGNED, UNSIGNED, Number, read_number
+from .read_samples cimport FLOATING, SIGNED, UNSIGNED, Number, as_double, read_number
 from .reader cimport TOO_DEEP, Reader, allow, need, refuse
 from .unpack_arrays cimport marker_at, read_number_list, read_wrapper, refuse_lying_wrapper
 
@@ -39,20 +40,34 @@ __all__ = ["unpack", "unpack_checked"]
 cdef extern from "Python.h":
     bint PyUnicode_IS_ASCII(object text)
     Py_ssize_t PyUnicode_GET_LENGTH(object text)
-    void* PyUnicode_1BYTE_DATA(object text)
+    uint8_t* PyUnicode_1BYTE_DATA(object text)
+    object PyUnicode_New(Py_ssize_t size, Py_UCS4 largest)
+
+cdef extern from "texts.h":
+    Py_ssize_t text_slot "ecgframe_text_slot"(const uint8_t* p, Py_ssize_t n, int bits) noexcept nogil
+    bint same_text "ecgframe_same_text"(const uint8_t* a, const uint8_t* b, Py_ssize_t n) noexcept nogil
+    bint is_ascii "ecgframe_is_ascii"(const uint8_t* p, Py_ssize_t n) noexcept nogil
 
 cdef enum:
     TEXTS_CACHED = 512
+    ASCII_AT_ONCE = 256          # bytes up to which a loop over words is faster than Python's function
+    BITS_OF_SLOT = 9             # 2**9 texts are cached
     TEXT_AT_ONCE = 262144        # bytes
-    SUMMED_WHILE_READ = 65536
 
 cdef Py_ssize_t VALUES_ALLOWED = MAX_VALUES
 cdef Py_ssize_t VALUES_OF_BINARY = BINARY_VALUES
 
+# Tags with which the key of a wrapper may begin: a str of 5, 8, 11 or 12 bytes, or of any length that is written apart.
+cdef bint MAY_MARK[256]
+for _tag in range(256):
+    MAY_MARK[_tag] = _tag - FIXSTR in (5, 8, 11, 12) or STR8 <= _tag <= STR32
+
 # Python does not cache these objects, and a payload could contain a million of them.
 cdef list NEGATIVE_FIXINTS = [number for number in range(-32, 0)]
 
-# Cache of short texts. A list, since its items can be read and replaced by several threads.
+# Caches of short texts in ASCII. Lists, since several threads can read and replace their items. Keys of maps have a
+# cache of their own, as texts that are new in each message would replace them.
+cdef list KEYS = [""] * TEXTS_CACHED
 cdef list TEXTS = [""] * TEXTS_CACHED
 
 
@@ -104,13 +119,22 @@ cdef object unpack_large(FlatBuffer flat, Py_ssize_t offset, Header header, bint
     return value
 
 
+cdef object read_payload(object owner, const uint8_t* start, Py_ssize_t nbytes, bint numeric, bint copy):
+    """Unpack a payload whose checksum was verified. ``owner`` is the bytes object that has it, or a FlatBuffer."""
+    return read_all(owner, start, start + nbytes, numeric, copy, NULL)
+
+
 cdef object read_whole(FlatBuffer flat, Py_ssize_t start, Py_ssize_t stop, bint numeric, bint copy, Sum* sum):
+    return read_all(flat, flat.start + start, flat.start + stop, numeric, copy, sum)
+
+
+cdef object read_all(object owner, const uint8_t* start, const uint8_t* stop, bint numeric, bint copy, Sum* sum):
     cdef Reader r
     if start == stop:
         return None
-    r.base = r.at = flat.start + start
-    r.end = flat.start + stop
-    r.owner = <PyObject*>flat
+    r.base = r.at = start
+    r.end = stop
+    r.owner = <PyObject*>owner
     r.sum = sum
     r.numeric = numeric
     r.copy = copy
@@ -131,6 +155,9 @@ cdef object read_value(Reader* r):
     cdef const uint8_t* start = r.at
     cdef uint8_t tag = start[0]
     cdef Number number
+    if tag == F64 and r.end - start >= 9:    # most values of maps
+        r.at += 9
+        return as_double(load64(start + 1))
     if tag < FIXMAP:
         r.at += 1
         return tag
@@ -145,7 +172,7 @@ cdef object read_value(Reader* r):
         return read_array(r, start, tag & 0x0F)
     if tag < NIL:
         r.at += 1
-        return read_short_text(r, start, tag & 0x1F)
+        return read_short_text(r, start, tag & 0x1F, TEXTS)
     if tag == NIL:
         r.at += 1
         return None
@@ -196,15 +223,23 @@ cdef str read_text(Reader* r, const uint8_t* start, Py_ssize_t n):
 
 
 cdef str decode_text(Reader* r, const uint8_t* start, Py_ssize_t n):
-    try:
-        if n > TEXT_AT_ONCE:
-            text = decode_long(r, n)
-        else:
-            text = PyUnicode_DecodeUTF8(<const char*>r.at, n, NULL)
-    except UnicodeDecodeError as error:
-        refuse(r, start, f"text that is not UTF-8 ({error.reason})")
+    cdef str text
+    if 1 < n <= ASCII_AT_ONCE and is_ascii(r.at, n):    # Python keeps the texts of one character
+        text = PyUnicode_New(n, 127)
+        memcpy(PyUnicode_1BYTE_DATA(text), r.at, n)
+    else:
+        text = decode_utf8(r, start, n)
     r.at += n
     return text
+
+
+cdef str decode_utf8(Reader* r, const uint8_t* start, Py_ssize_t n):
+    try:
+        if n > TEXT_AT_ONCE:
+            return decode_long(r, n)
+        return PyUnicode_DecodeUTF8(<const char*>r.at, n, NULL)
+    except UnicodeDecodeError as error:
+        refuse(r, start, f"text that is not UTF-8 ({error.reason})")
 
 
 cdef str decode_long(Reader* r, Py_ssize_t n):
@@ -229,25 +264,25 @@ cdef str decode_long(Reader* r, Py_ssize_t n):
     return "".join(parts)
 
 
-cdef str read_short_text(Reader* r, const uint8_t* start, Py_ssize_t n):
+@cython.boundscheck(False)
+@cython.wraparound(False)
+cdef str read_short_text(Reader* r, const uint8_t* start, Py_ssize_t n, list cache):
     """Return a text of at most 31 bytes, from the cache if possible: names of fields and leads occur often."""
-    cdef const uint8_t* bytes_of = r.at
+    cdef const uint8_t* p = r.at
     cdef str text
     cdef Py_ssize_t slot
     need(r, n)
     allow(r, start, 1)
     if n == 0:
         return ""
-    slot = (bytes_of[0] * 131 + bytes_of[n // 2] * 31 + bytes_of[n - 1] * 7 + n) % TEXTS_CACHED
-    text = <str>TEXTS[slot]
-    if (
-        PyUnicode_GET_LENGTH(text) == n and PyUnicode_IS_ASCII(text)
-        and memcmp(PyUnicode_1BYTE_DATA(text), bytes_of, n) == 0
-    ):
+    slot = text_slot(p, n, BITS_OF_SLOT)
+    text = <str>cache[slot]
+    if PyUnicode_GET_LENGTH(text) == n and same_text(PyUnicode_1BYTE_DATA(text), p, n):
         r.at += n
         return text
     text = decode_text(r, start, n)
-    TEXTS[slot] = text
+    if PyUnicode_IS_ASCII(text):
+        cache[slot] = text
     return text
 
 
@@ -295,7 +330,7 @@ cdef object read_array(Reader* r, const uint8_t* start, Py_ssize_t n):
 
 
 cdef object read_map(Reader* r, const uint8_t* start, Py_ssize_t n):
-    if 0 < n <= 3 and marker_at(r.at, r.end):
+    if 0 < n <= 3 and r.at < r.end and MAY_MARK[r.at[0]] and marker_at(r.at, r.end):
         return read_marked_map(r, start, n)
     return read_items(r, start, n)
 
@@ -317,10 +352,26 @@ cdef object read_marked_map(Reader* r, const uint8_t* start, Py_ssize_t n):
 
 
 cdef dict read_items(Reader* r, const uint8_t* start, Py_ssize_t n):
+    cdef Py_ssize_t slot
     enter(r, start, 2 * n)
     cdef int level = r.depth
-    cdef Py_ssize_t _
     cdef dict items = {}
+    if n >= FEWEST_KEYS:
+        slot = shape_slot(r, n)
+        if slot >= 0:
+            items = read_shaped(r, n, level, slot)
+        else:
+            read_entries(r, items, n, level)
+    else:
+        read_entries(r, items, n, level)
+    r.depth = level - 1
+    if len(items) != n:
+        refuse(r, start, "a map names the same key twice")
+    return items
+
+
+cdef inline int read_entries(Reader* r, dict items, Py_ssize_t n, int level) except -1:
+    cdef Py_ssize_t _
     for _ in range(n):
         r.depth = level - 1                # an error in the key has the path of the map
         r.outstanding -= 1
@@ -330,10 +381,107 @@ cdef dict read_items(Reader* r, const uint8_t* start, Py_ssize_t n):
         r.outstanding -= 1
         items[key] = read_value(r)
         count_values(&r.values_left, 1)
-    r.depth = level - 1
-    if len(items) != n:
-        refuse(r, start, "a map names the same key twice")
+    return 0
+
+
+# --- shapes: the keys of maps that came before ---
+
+@cython.final
+cdef class Shape:
+    """The keys of a map. A copy of a dict that has them is made in less time than a dict that grows."""
+
+    cdef tuple keys              # short ASCII texts
+    cdef dict items              # these keys in this order; it is only copied
+
+
+cdef enum:
+    BITS_OF_SHAPES = 6           # 2**6 shapes are kept
+    FEWEST_KEYS = 4              # a smaller dict does not grow
+    MOST_KEYS = 64
+
+cdef list SHAPES = [None] * (1 << BITS_OF_SHAPES)
+cdef uintptr_t TRACES[1 << BITS_OF_SHAPES]    # hashes of the keys of the last map of each slot that had another shape
+
+
+cdef inline Py_ssize_t shape_slot(Reader* r, Py_ssize_t n) noexcept:
+    """Return the slot for a map of n entries at r.at, by its first key; -1 if its shape is not kept."""
+    if not FEWEST_KEYS <= n <= MOST_KEYS or r.at == r.end or not FIXSTR < r.at[0] < NIL:
+        return -1
+    cdef Py_ssize_t size = r.at[0] & 0x1F
+    if size >= r.end - r.at:
+        return -1
+    return text_slot(r.at + 1, size, BITS_OF_SHAPES) ^ (n & ((1 << BITS_OF_SHAPES) - 1))
+
+
+cdef inline bint is_key(Reader* r, str key):
+    cdef Py_ssize_t size = PyUnicode_GET_LENGTH(key)
+    return (
+        size < r.end - r.at and r.at[0] == (FIXSTR | size)
+        and same_text(PyUnicode_1BYTE_DATA(key), r.at + 1, size)
+    )
+
+
+@cython.boundscheck(False)
+@cython.wraparound(False)
+cdef dict read_shaped(Reader* r, Py_ssize_t n, int level, Py_ssize_t slot):
+    """Read the entries of a map, by the shape in its slot as far as that fits."""
+    cdef Shape shape = <Shape>SHAPES[slot]
+    cdef Py_ssize_t done
+    cdef dict items
+    if shape is None or len(shape.keys) != n or not is_key(r, <str>shape.keys[0]):
+        items = {}
+        read_entries(r, items, n, level)
+        if len(items) == n:
+            learn_shape(slot, items)
+        return items
+    items = shape.items.copy()
+    done = read_values(r, shape.keys, items, level)
+    if done < n:
+        items = {key: items[key] for key in shape.keys[:done]}
+        read_entries(r, items, n - done, level)
+        if len(items) == n:
+            learn_shape(slot, items)
     return items
+
+
+@cython.boundscheck(False)
+@cython.wraparound(False)
+cdef Py_ssize_t read_values(Reader* r, tuple keys, dict items, int level) except -1:
+    """Read the entries of a map while their keys are these. Returns how many are."""
+    cdef Py_ssize_t i
+    cdef str key
+    for i in range(len(keys)):
+        key = <str>keys[i]
+        if not is_key(r, key):
+            return i
+        r.depth = level - 1
+        allow(r, r.at, 1)
+        r.at += 1 + PyUnicode_GET_LENGTH(key)
+        r.depth = level
+        r.key[level] = <PyObject*>key
+        r.outstanding -= 2
+        items[key] = read_value(r)
+        count_values(&r.values_left, 1)
+    return len(keys)
+
+
+cdef int learn_shape(Py_ssize_t slot, dict items) except -1:
+    """Keep the shape of a map if the map before in its slot had the same keys, so that few are kept in vain."""
+    cdef Shape shape
+    cdef uintptr_t trace = 0
+    for key in items:
+        trace = 31 * trace + <uintptr_t>hash(key)
+    if trace != TRACES[slot]:
+        TRACES[slot] = trace
+        return 0
+    for key in items:
+        if type(key) is not str or not 0 < len(key) < 32 or not PyUnicode_IS_ASCII(key):
+            return 0
+    shape = Shape.__new__(Shape)
+    shape.keys = tuple(items)
+    shape.items = dict.fromkeys(items)
+    SHAPES[slot] = shape
+    return 0
 
 
 cdef object read_key(Reader* r):
@@ -342,7 +490,7 @@ cdef object read_key(Reader* r):
     cdef uint8_t tag = start[0]
     if FIXSTR <= tag < NIL:
         r.at += 1
-        return read_short_text(r, start, tag & 0x1F)
+        return read_short_text(r, start, tag & 0x1F, KEYS)
     if STR8 <= tag <= STR32:
         return read_value(r)
     if tag < FIXMAP or tag >= NEGATIVE_FIXINT or U8 <= tag <= I64:

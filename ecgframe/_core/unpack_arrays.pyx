@@ -6,12 +6,13 @@ Then the samples are read once, directly into the array.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.stdint cimport int64_t, uint8_t, uintptr_t
-from libc.string cimport memcmp, memset
+from libc.stdint cimport int16_t, int64_t, uint8_t, uintptr_t
+from libc.string cimport memcmp, memcpy, memset
 
+from ._header cimport flatten
 from .byteorder cimport load16, load32
 from .checksum cimport sum_up
-from .dtypes cimport BOOL, FLOAT64, INT64, UINT64, SampleType, item_size, sample_type
+from .dtypes cimport BOOL, FLOAT64, INT16, INT64, UINT64, SampleType, item_size, sample_type
 from .gil_handoff cimport acquire_turn, release_turn
 from .limits cimport DEEPEST, MOST_DIMENSIONS
 from .msgpack_tags cimport BIN32, BIN8, FIXSTR, NIL, STR8
@@ -19,7 +20,7 @@ from .ndarrays cimport data_of, new_array, view_of
 from .read_samples cimport (
     BOOL_AMONG_NUMBERS, CUT_SHORT, FINE, FRACTION, NOT_A_NUMBER, NUMBER_AMONG_BOOLS, OUT_OF_RANGE, SIGNED,
     Fault, Number, Survey,
-    array_header, predict_end, read_number, read_row, skip_numbers, survey_row,
+    array_header, predict_end, read_few_counts, read_number, read_row, skip_numbers, survey_row,
 )
 from .reader cimport TOO_DEEP, Reader, allow, keys_to, refuse
 
@@ -71,6 +72,13 @@ cdef struct Wrapper:
     const uint8_t* samples_end   # found, or predicted from the headers
     const uint8_t* shape
     const uint8_t* end
+    int16_t* counts              # the samples, if they were read while their end was sought
+    Py_ssize_t rows              # of these counts; -1 for a plain list
+    Py_ssize_t columns           # 0 if they were not read
+
+
+cdef enum:
+    FEW_COUNTS = 2048            # samples that are read while their end is sought, on the stack
 
 
 # --- wrappers ---
@@ -123,7 +131,7 @@ cdef const uint8_t* sized_at(
     return content[0] + n[0] if 0 <= n[0] <= end - content[0] else NULL
 
 
-cdef bint locate(Reader* r, Py_ssize_t n, bint guess, Wrapper* w) noexcept:
+cdef bint locate(Reader* r, Py_ssize_t n, bint guess, Wrapper* w, int16_t* counts) noexcept:
     """Locate the three values of a wrapper, a map of n entries at r.at. Returns False if it is not complete."""
     cdef const uint8_t* p = r.at
     cdef const uint8_t* text
@@ -131,6 +139,7 @@ cdef bint locate(Reader* r, Py_ssize_t n, bint guess, Wrapper* w) noexcept:
     cdef Py_ssize_t _
     cdef char key
     memset(w, 0, sizeof(Wrapper))
+    w.counts = counts
     for _ in range(n):
         p = text_at(p, r.end, &text, &size)
         if p == NULL or p == r.end:
@@ -138,7 +147,7 @@ cdef bint locate(Reader* r, Py_ssize_t n, bint guess, Wrapper* w) noexcept:
         key = marker(text, size)
         if key == c"a" and w.samples == NULL:
             w.samples = p
-            p = w.samples_end = past_samples(p, r.end, guess)
+            p = w.samples_end = past_samples(p, r.end, guess, w)
         elif key == c"t" and w.dtype == NULL:
             p = text_at(p, r.end, &w.dtype, &w.dtype_size)
         elif key == c"s" and w.shape == NULL:
@@ -152,23 +161,31 @@ cdef bint locate(Reader* r, Py_ssize_t n, bint guess, Wrapper* w) noexcept:
     return w.samples != NULL and w.dtype != NULL and w.shape != NULL
 
 
-cdef const uint8_t* past_samples(const uint8_t* p, const uint8_t* end, bint guess) noexcept:
+cdef const uint8_t* past_samples(const uint8_t* p, const uint8_t* end, bint guess, Wrapper* w) noexcept:
     cdef const uint8_t* content
+    cdef const uint8_t* after
     cdef Py_ssize_t n
     if BIN8 <= p[0] <= BIN32:
         return sized_at(p, end, BIN8, &content, &n)
-    return predict_end(p, end, MOST_DIMENSIONS) if guess else skip_numbers(p, end, MOST_DIMENSIONS)
+    if guess:
+        return predict_end(p, end, MOST_DIMENSIONS)
+    after = read_few_counts(p, end, w.counts, FEW_COUNTS, &w.rows, &w.columns)
+    if after != NULL:
+        return after
+    w.columns = 0
+    return skip_numbers(p, end, MOST_DIMENSIONS)
 
 
 cdef object read_wrapper(Reader* r, const uint8_t* start, Py_ssize_t n):
     """Read the ndarray of the wrapper at r.at; None if the map is not a complete wrapper."""
     cdef Wrapper w
-    if r.values_allowed >= VALUES_OF_NDARRAY and locate(r, n, True, &w):
+    cdef int16_t[FEW_COUNTS] counts
+    if r.values_allowed >= VALUES_OF_NDARRAY and locate(r, n, True, &w, counts):
         array = read_array_of(r, &w, True)
         if array is not None:
             r.values_allowed -= VALUES_OF_NDARRAY
             return array
-    if locate(r, n, False, &w):
+    if locate(r, n, False, &w, counts):
         allow(r, w.samples, VALUES_OF_NDARRAY)
         return read_array_of(r, &w, False)
     return None
@@ -329,7 +346,7 @@ cdef object view_samples(
         for i in range(n):
             if content[i] > 1:
                 refuse(r, content + i, f"a bool sample of value {content[i]}")
-    array = view_of(<object>r.owner, content, dtype.little_endian, ndim, dims)
+    array = view_of(flatten(<object>r.owner), content, dtype.little_endian, ndim, dims)
     if r.copy:
         return array.astype(dtype.dtype)
     if dtype.native and <uintptr_t>content % <uintptr_t>size == 0:
@@ -357,6 +374,9 @@ cdef object copy_samples(
         refuse(r, w.samples, TOO_DEEP)
     array = new_array(dtype.in_memory, ndim, dims)
     target = <char*>data_of(array)
+    if are_read(w, dtype.t, dims, ndim):
+        memcpy(target, w.counts, 2 * count)
+        return array if dtype.native else array.byteswap(True).view(dtype.dtype)
     if count < SAMPLES_WITHOUT_GIL:
         end = fill(dtype.t, w.samples, w.samples_end, target, dims, ndim, flat, count, &fault, &index)
     else:
@@ -370,6 +390,15 @@ cdef object copy_samples(
             refuse_shape(r, w, shape)
         refuse_sample(r, w, shape, fault, index)
     return array if dtype.native else array.byteswap(True).view(dtype.dtype)
+
+
+cdef inline bint are_read(Wrapper* w, SampleType t, const Py_ssize_t* dims, int ndim) noexcept:
+    """Return whether the samples were read as counts of this type and shape while their end was sought."""
+    if w.columns == 0 or t != INT16:
+        return False
+    if ndim == 1:
+        return w.rows < 0 and dims[0] == w.columns
+    return ndim == 2 and dims[0] == w.rows and dims[1] == w.columns
 
 
 cdef bint is_flat(const uint8_t* p, const uint8_t* end, int ndim) noexcept:

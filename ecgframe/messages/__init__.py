@@ -11,7 +11,7 @@ as in WFDB.
 
 # No ``from __future__ import annotations`` here: the annotations are read at run time, as objects.
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _signatures
+from .._core import FieldTable
 from .._core.path import path_text
 from ..errors import InvalidDataFormat, MissingRequiredFields
 from ..protocol import (
@@ -447,9 +448,6 @@ class _Schema:
     one_a_lead: Sequence[str]
     since: Mapping[str, int]
     """Version that introduced a field, of those that are younger than their type."""
-    accepts: Mapping[str, Callable[[Any], bool]]
-    """Tells of a field, by its name, whether it is valid; aliases never are. Empty for templates, which have more
-    rules than one for each field."""
 
 
 @cache
@@ -471,13 +469,25 @@ def _schema(message_type: int) -> _Schema | None:
         aliases={mark.name: name for name, found in marks.items() for mark in found if isinstance(mark, Alias)},
         one_a_lead=[name for name, found in marks.items() if any(isinstance(mark, OneALead) for mark in found)],
         since={name: mark.version for name, found in marks.items() for mark in found if isinstance(mark, Since)},
-        accepts={}
-        if message_type == MessageType.STREAM_TEMPLATE
-        else {
-            **{name: field.accepts for name, field in rules.items()},
-            **{mark.name: _rejects for found in marks.values() for mark in found if isinstance(mark, Alias)},
-        },
     )
+
+
+FIELD_TABLES: Final[list[FieldTable | None]] = [None] * 256
+"""By the number of a message type: what tells quickly of a message that it is valid. Made when first needed."""
+
+
+def _table(message_type: int) -> FieldTable:
+    schema = _schema(message_type)
+    if schema is None:
+        table = FieldTable({}, (), (), anything=True)
+    elif schema.type is MessageType.STREAM_TEMPLATE:
+        table = FieldTable({}, (), ())  # accepts none: its fields have more rules than one each
+    else:
+        fields = {name: (field.kind, field.accepts, field.values) for name, field in schema.rules.items()}
+        fields |= dict.fromkeys(schema.aliases, ("", _rejects, None))  # the field itself is missing
+        table = FieldTable(fields, schema.needs, schema.one_a_lead)
+    FIELD_TABLES[message_type] = table
+    return table
 
 
 def _rejects(value: Any) -> bool:
@@ -509,8 +519,9 @@ def check_sent(message_type: int, data: Any) -> Any:
         InvalidDataFormat: 0x200; ``path`` names the field, the text says what was expected.
         ValueError: the type is not one of the message types.
     """
-    schema = _schema(message_type)
-    if schema is not None:
+    if not _accepts(message_type, data):
+        schema = _schema(message_type)
+        assert schema is not None, "the table of a type without rules accepts anything"
         _check(schema, data)
     return data
 
@@ -534,32 +545,23 @@ def check_received(message_type: int, data: Any, version: int | None = None) -> 
         InvalidDataFormat: 0x200; ``path`` names the field, the text says what was expected.
         ValueError: the type is not one of the message types.
     """
-    schema = _schema(message_type)
-    if schema is None:
+    if _accepts(message_type, data):
         return data
+    schema = _schema(message_type)
+    assert schema is not None, "the table of a type without rules accepts anything"
     if isinstance(data, dict):
-        if schema.accepts and _is_valid_as_it_is(schema, data):
-            return data
         data = _normalised(schema, data)
     _check(schema, data, version)
     return data
 
 
-def _is_valid_as_it_is(schema: _Schema, data: dict[Any, Any]) -> bool:
+def _accepts(message_type: int, data: Any) -> bool:
     """Tell quickly of most valid messages that they are valid and have no variant to be replaced.
 
     False for all others, of which ``_check`` has to find out what is wrong with them, if anything is.
     """
-    accepts = schema.accepts
-    for name, value in data.items():
-        accept = accepts.get(name)
-        if accept is not None and not accept(value):
-            return False
-    names = data.keys()
-    for need in schema.needs:
-        if need <= names:
-            return not (schema.one_a_lead and _lead_fault(schema, data))
-    return False
+    table = FIELD_TABLES[message_type] if 0 <= message_type < len(FIELD_TABLES) else None
+    return (table or _table(message_type)).accepts(data)
 
 
 def _normalised(schema: _Schema, data: dict[Any, Any]) -> dict[Any, Any]:

@@ -7,7 +7,7 @@ Only after an error is the offending value searched.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import compress
 from operator import not_
@@ -72,11 +72,15 @@ class Rule:
         expected: description with the unit, to follow "must be".
         fault: returns why a value is invalid; None if it is valid.
         accepts: tells only whether a value is valid, which takes less time.
+        kind: name by which the core knows the rule, and answers for ``accepts`` for the usual types; "" for none.
+        values: the texts of a rule of kind "one of".
     """
 
     expected: str
     fault: Callable[[Any], Fault | None]
     accepts: Callable[[Any], bool]
+    kind: str = ""
+    values: frozenset[str] | None = None
 
 
 def rule(expected: str, accepts: Callable[[Any], bool]) -> Rule:
@@ -85,12 +89,12 @@ def rule(expected: str, accepts: Callable[[Any], bool]) -> Rule:
     def fault(value: Any) -> Fault | None:
         return None if accepts(value) else Fault(expected, shown(value))
 
-    return Rule(expected, fault, accepts)
+    return Rule(expected, fault, accepts, _KINDS.get(accepts, ""))
 
 
-def rule_of_parts(expected: str, fault: Callable[[Any], Fault | None]) -> Rule:
+def rule_of_parts(expected: str, fault: Callable[[Any], Fault | None], kind: str = "") -> Rule:
     """Make a rule for values with parts of their own, of which ``fault`` finds the first that is invalid."""
-    return Rule(expected, fault, lambda value: fault(value) is None)
+    return Rule(expected, fault, lambda value: fault(value) is None, kind)
 
 
 # Single values
@@ -160,10 +164,7 @@ def is_identifier(value: Any) -> bool:
 
 def one_of(literal: Any) -> Rule:
     """Make a rule of a ``Literal`` of texts."""
-    values = get_args(literal)
-    return rule(
-        "one of " + ", ".join(f'"{value}"' for value in values), lambda value: is_text(value) and value in values
-    )
+    return text_of(get_args(literal))
 
 
 def integer_within(least: int, largest: int) -> Rule:
@@ -175,8 +176,10 @@ def integer_within(least: int, largest: int) -> Rule:
 
 def text_of(values: tuple[str, ...]) -> Rule:
     """Make a rule of some texts."""
-    expected = "one of " + ", ".join(f'"{value}"' for value in values)
-    return rule(expected, lambda value: is_text(value) and value in values)
+    found = rule(
+        "one of " + ", ".join(f'"{value}"' for value in values), lambda value: is_text(value) and value in values
+    )
+    return replace(found, kind="one of", values=frozenset(values))
 
 
 def bytes_of(size: int, *, at_most: int | None = None) -> Rule:
@@ -188,6 +191,15 @@ def bytes_of(size: int, *, at_most: int | None = None) -> Rule:
         lambda value: isinstance(value, bytes) and len(value) % size == 0 and len(value) <= size * at_most,
     )
 
+
+_KINDS: Final[dict[Callable[[Any], bool], str]] = {
+    is_text: "text",
+    is_integer: "integer",
+    is_time: "time",
+    is_positive: "positive",
+    is_share: "share",
+}
+"""Rules of one predicate that the core knows."""
 
 TEXT: Final = rule("text", is_text)
 INTEGER: Final = rule("an integer", is_integer)
@@ -212,7 +224,7 @@ def list_of_text(expected: str) -> Rule:
             return Fault(expected, shown(value))
         return None if {str}.issuperset(map(type, value)) else _first_fault(enumerate(value), TEXT)
 
-    return rule_of_parts(expected, fault)
+    return rule_of_parts(expected, fault, "names")
 
 
 def list_of_integers(expected: str) -> Rule:
@@ -256,7 +268,10 @@ def map_of(entry: Rule, expected: str) -> Rule:
     def accepts(value: Any) -> bool:
         return isinstance(value, dict) and all(map(is_text, value)) and all(map(entry.accepts, value.values()))
 
-    return Rule(expected, fault, accepts)
+    return Rule(expected, fault, accepts, _KINDS_OF_MAPS.get(entry.kind, ""))
+
+
+_KINDS_OF_MAPS: Final = {"share": "shares", "feature": "features"}
 
 
 def number_or_one_a_lead(expected: str, accepts: Callable[[Any], bool], suit: Callable[[Any], Any]) -> Rule:
@@ -268,6 +283,7 @@ def number_or_one_a_lead(expected: str, accepts: Callable[[Any], bool], suit: Ca
         suit: predicate for the entries of an ndarray, all at once.
     """
     single = rule(expected, accepts)
+    kind = "nonzero or one a lead" if accepts is is_nonzero else "finite or one a lead" if accepts is is_finite else ""
     widened = f"{expected}; or a list of such, one for each lead"
 
     def fault(value: Any) -> Fault | None:
@@ -279,7 +295,7 @@ def number_or_one_a_lead(expected: str, accepts: Callable[[Any], bool], suit: Ca
             fits = accepts(value)
         return None if fits else Fault(widened, shown(value))
 
-    return rule_of_parts(widened, fault)
+    return rule_of_parts(widened, fault, kind)
 
 
 def are_nonzero(values: npt.NDArray[Any]) -> Any:
@@ -336,8 +352,8 @@ def _is_feature(value: Any) -> bool:
     return type(value) is float or _feature_fault(value) is None
 
 
-SIGNAL: Final = rule_of_parts(_SIGNAL, _signal_fault)
-FEATURE: Final = Rule(_FEATURE, _feature_fault, _is_feature)
+SIGNAL: Final = rule_of_parts(_SIGNAL, _signal_fault, "signal")
+FEATURE: Final = Rule(_FEATURE, _feature_fault, _is_feature, "feature")
 
 
 def lead_count(signal: Any) -> int | None:
