@@ -136,7 +136,7 @@ end
 
 -- The number of a message that this server or another one numbers: in the present epoch; beside the numbers of a
 -- publisher, as long as the stream is its own. Or what is answered instead.
-local function next_place(numbers, found, made_for, class)
+local function next_place(numbers, found, made_for, class, lost)
     if found[3] ~= '' then
         if now >= tonumber(redis.call('HGET', numbers, 'until') or 0) then
             found = begin(numbers, look(numbers), fresh, 0, '', '')
@@ -155,11 +155,11 @@ local function next_place(numbers, found, made_for, class)
     if class ~= '' and not first then
         redis.call('HSET', numbers, 'bulk', class)
     end
-    return {found[1], found[2] + 1, class = first or class}
+    return {found[1], found[2] + 1 + lost, class = first or class}
 end
 
 local function write(stream, mark, numbers, templates, number, time, frame, epoch, known, made_for, token, state, own,
-                     class)
+                     class, lost)
     if tonumber(redis.call('GET', mark) or 0) >= tonumber(number) then
         return 0
     end
@@ -170,7 +170,7 @@ local function write(stream, mark, numbers, templates, number, time, frame, epoc
             return found.err
         end
         if own == '0' then
-            place = next_place(numbers, found, made_for, class)
+            place = next_place(numbers, found, made_for, class, tonumber(lost))
             if type(place) == 'number' then
                 return place
             end
@@ -214,10 +214,10 @@ end
 
 local answers = {now}
 for i = 1, #KEYS, 4 do
-    local at = 7 + (i - 1) / 4 * 10
+    local at = 7 + (i - 1) / 4 * 11
     answers[#answers + 1] = is_stale and STALE or write(KEYS[i], KEYS[i + 1], KEYS[i + 2], KEYS[i + 3], ARGV[at],
         tonumber(ARGV[at + 1]), ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5], ARGV[at + 6], ARGV[at + 7],
-        ARGV[at + 8], ARGV[at + 9])
+        ARGV[at + 8], ARGV[at + 9], ARGV[at + 10])
 end
 return answers
 """.replace("EPOCH", _EPOCH)
@@ -237,11 +237,12 @@ token and how far it has got), or an empty text if its messages are not numbered
 the epoch is added.
 
 Arguments: the server's id; microseconds and bytes that a stream keeps; milliseconds after which a stream without new
-messages expires, and after which its numbers do; a random epoch, in case one is needed. Then ten for each message: its
-number on its server, its timestamp, its frame; an epoch and the largest number that the server knows of it, or 0 and 0;
-the epoch for which the frame was made, or 0 if it fits any: a record or a template does not; the token of the publisher
-that has opened the stream, as far as the server knows, and how far that has got, or empty texts; the publisher's own
-number of the message, or 0 if Redis numbers it; its class, "1" for BULK, empty if it decides nothing.
+messages expires, and after which its numbers do; a random epoch, in case one is needed. Then eleven for each message:
+its number on its server, its timestamp, its frame; an epoch and the largest number that the server knows of it, or 0
+and 0; the epoch for which the frame was made, or 0 if it fits any: a record or a template does not; the token of the
+publisher that has opened the stream, as far as the server knows, and how far that has got, or empty texts; the
+publisher's own number of the message, or 0 if Redis numbers it; its class, "1" for BULK, empty if it decides nothing;
+the number of messages of this server before it that will never be written: they get numbers, too, so that viewers know.
 
 The first answer is the time by Redis' clock, in microseconds. Each other answer is 0 if the message was written before;
 ``STALE``, ``DENIED`` or ``OTHER_CLASS`` if it was not written; the text of an error; or the timestamp of the message in
