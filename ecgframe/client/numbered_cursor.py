@@ -222,7 +222,7 @@ class NumberedCursor:
         """Return whether the viewer has a message from another epoch, and note it if not.
 
         Servers that are cut off from each other may give one message two timestamps, and two messages the same one. So
-        a message was received before if another one says the same, and has the same timestamp, or one near it and a time of its
+        a message came before if another one says the same, and has the same timestamp, or one near it and a time of its
         own.
         """
         mark = mark_of(message)
