@@ -191,9 +191,10 @@ class NumberedCursor:
                 self._ending.append((line, timestamp))
             else:
                 self._change = Gap(self._stream, since if self._change is None else self._change.start, timestamp, None)
-                if known is not None and next > known.after:
-                    # Those between may have come in the other epoch: they are in the gap without a count.
-                    known.go_on_from(next - 1)
+        if known is not None and next > known.after:
+            # Servers go back to an epoch after they could not reach Redis. What they delivered of it meanwhile has come
+            # in another one; if they do not know that nothing is missing, there is a gap without a count.
+            known.go_on_from(next - 1)
         others = [line for line in self._lines if line is not known]
         self._lines = [*others, known or _Line(epoch, next - 1)][-EPOCHS:]
 
@@ -221,7 +222,7 @@ class NumberedCursor:
         """Return whether the viewer has a message from another epoch, and note it if not.
 
         Servers that are cut off from each other may give one message two timestamps, and two messages the same one. So
-        a message was received if another one says the same, and has the same timestamp, or one near it and a time of
+        a message came before if another one says the same, and has the same timestamp, or one near it and a time of
         its own.
         """
         mark = mark_of(message)

@@ -73,6 +73,8 @@ class SharedNumber(NamedTuple):
             the frame of one that its publisher has sealed.
         opening: of the client that has opened the stream and has numbered the message; None if servers have.
         is_bulk: whether the messages of the epoch are of the class BULK; None if that is not known.
+        lost: number of messages that are lost before it, where another epoch begins with it; None if that is not known.
+            They have the numbers before its own.
     """
 
     epoch: int
@@ -82,6 +84,7 @@ class SharedNumber(NamedTuple):
     before: tuple[tuple[int, Template | EncodedFrame], ...] = ()
     opening: Opening | None = None
     is_bulk: bool | None = None
+    lost: int | None = None
 
 
 class Deliver(Protocol):

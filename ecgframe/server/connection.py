@@ -361,8 +361,7 @@ class Connection:
         numbering = stream.numbering
         if numbering is None or self.session.version < 4 or request.after is None:
             return False
-        before = numbering.present.before
-        if before is None or before[0] != request.epoch:
+        if numbering.present.ends_before != request.epoch:
             return False
         stream.resume_after_number(self.writer, 0)
         return True

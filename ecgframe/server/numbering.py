@@ -119,6 +119,7 @@ class Epoch:
         self.is_sealed = False
         self.is_bulk: bool | None = None
         self._next = next
+        self._first = next
         self._limit = limit
         self._templates: deque[InForce] = deque()
 
@@ -126,6 +127,11 @@ class Epoch:
     def next(self) -> int:
         """The number of the next message in order."""
         return self._next if self.publisher is None else self.publisher.line + 1
+
+    @property
+    def ends_before(self) -> int | None:
+        """The epoch whose end is known, so that a viewer that has it goes on with number 1; None if there is none."""
+        return None if self.before is None or self._first != 1 else self.before[0]
 
     def go_on_from(self, next: int) -> None:
         """Note that the next message has at least that number."""
@@ -303,9 +309,16 @@ class Numbering:
         """Return the epochs after the one with the first id, up to the one with the second."""
         return [one for one in (*self._earlier, self.present) if id < one.id <= until]
 
-    def begin(self, epoch: int | None, next: int) -> None:
-        """Begin another epoch: that of a message of another server, or one of this server if it is None."""
-        before = None if self.publisher is None else (self.epoch, self.next)
+    def begin(self, epoch: int | None, next: int, *, follows: bool = False) -> None:
+        """Begin another epoch.
+
+        Args:
+            epoch: that of a message of another server; None for one of this server, which goes on where it is.
+            next: the number of the first message here.
+            follows: whether no message is missing before it.
+        """
+        is_known = epoch is None or follows or self.publisher is not None
+        before = (self.epoch, self.next) if is_known else None
         self._begin(Epoch(self._draw_id(), epoch or _fresh_epoch(), next, self._limit, None, before))
         self.is_shared = epoch is not None
         if epoch is None:

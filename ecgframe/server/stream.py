@@ -362,10 +362,11 @@ class Stream:
             if numbering.publisher is not None:
                 self._note_ended(self.name, numbering.epoch)
             self._finish_own_epoch(numbering)
-            numbering.begin(place.epoch, place.number)
+            numbering.begin(place.epoch, place.number - (place.lost or 0), follows=place.lost is not None)
             numbering.present.is_bulk = place.is_bulk
             self._take_templates(numbering, place)
             self._tell_all(numbering)
+            numbering.present.go_on_from(place.number)
             return
         if numbering.present.is_bulk is None:
             numbering.present.is_bulk = place.is_bulk
@@ -969,7 +970,7 @@ class Stream:
         least = min([following, *(number for number in waiting if number is not None)])
         if present.epoch == epoch:
             return present.binding(max(least, after + 1))
-        return present.binding(least, tells_end=present.before is not None and present.before[0] == epoch)
+        return present.binding(least, tells_end=present.ends_before == epoch)
 
     def _following(self, viewer: Viewer, numbering: Numbering) -> tuple[Epoch, int]:
         """The epoch and the number of the next message in line for a viewer."""

@@ -204,6 +204,13 @@ class Client:
             await self._travel()
             return found
 
+    async def xrange(self, key, first, last, count=None):
+        async with self._busy:
+            await self._travel()
+            found = [entry for entry in self._stream(key) if _numbers(first) <= _numbers(entry[0]) <= _numbers(last)]
+            await self._travel()
+            return found[:count]
+
     def register_script(self, text):
         scripts = {WRITE: self._write, NUMBERS: self._numbers, OPEN: self._open, LEAVE: self._leave}
 
@@ -269,7 +276,7 @@ class Client:
         owner, bulk = found["owner"].encode(), found["bulk"].encode()
         return [found["epoch"], found["last"], template, owner, found["state"], bulk]
 
-    def _next_place(self, numbers, found, fresh, made_for, bulk, link):
+    def _next_place(self, numbers, found, fresh, made_for, bulk, link, lost):
         """The epoch and number of a message that Redis numbers, and its class; or why it is not written."""
         if found["owner"]:
             if self._model.now() >= found["until"]:
@@ -284,9 +291,9 @@ class Client:
             signer, attested, own = link.split()
             if found["signed"].get(signer, (0,))[0] != int(attested) - 1:
                 return NOT_NEXT
-            found["signed"][signer] = int(attested), own, found["last"] + 1
+            found["signed"][signer] = int(attested), own, found["last"] + 1 + lost
         found["bulk"] = found["bulk"] or bulk
-        found["last"] += 1
+        found["last"] += 1 + lost
         return found["epoch"], found["last"], found["bulk"]
 
     def _write(self, keys, args):
@@ -296,21 +303,21 @@ class Client:
             if STALE in answers:
                 answers.append(STALE)
             else:
-                answers.append(self._write_one(args[:5], fresh, keys[4 * at : 4 * at + 4], args[6 + 12 * at :]))
+                answers.append(self._write_one(args[:5], fresh, keys[4 * at : 4 * at + 4], args[6 + 13 * at :]))
         self._model._wake()
         return answers
 
     def _write_one(self, limits, fresh, keys, args):
         origin, kept, *_ = limits
         stream, mark, numbers, templates = keys
-        number, time, frame, epoch, last, made_for, token, state, own, bulk, proof, link = args[:12]
+        number, time, frame, epoch, last, made_for, token, state, own, bulk, proof, link, lost = args[:13]
         if int(self._model.data.marks.get(mark, 0)) >= number:
             return 0
         found, place, fields = None, None, {}
         if numbers != stream:
             found = self._numbered(numbers, fresh, ((epoch, last), token, state))
             if not own:
-                answer = self._next_place(numbers, found, fresh, made_for, bulk, link)
+                answer = self._next_place(numbers, found, fresh, made_for, bulk, link, lost)
                 if isinstance(answer, int):
                     return answer
                 *place, bulk = answer

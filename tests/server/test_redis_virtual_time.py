@@ -242,6 +242,7 @@ async def both_are_cut_off(world, servers):
     await asyncio.sleep(6)
 
 
+LOSES = (redis_is_killed, redis_is_emptied, redis_goes_back)
 FAULTS = (nothing, redis_is_killed, redis_is_emptied, redis_goes_back, one_server_is_cut_off, both_are_cut_off)
 
 
@@ -279,6 +280,9 @@ def test_every_message_arrives_once_or_is_counted_as_lost(monkeypatch, fault, cl
         for viewer in (*staying, *moving):
             assert not viewer.gaps
             assert len(set(viewer.epochs)) == 1
+    for viewer in staying:
+        is_uncounted = [gap.frames is None for gap in viewer.gaps]
+        assert any(is_uncounted) == (fault in LOSES), "only where nobody knows what Redis has lost"
 
 
 @pytest.mark.parametrize("clocks", CLOCKS)
@@ -417,3 +421,41 @@ def test_a_stream_that_was_forgotten_goes_on_in_its_epoch(monkeypatch):
             assert len(set(viewer.epochs)) == 1
 
     run_virtually(scenario(World(monkeypatch, 6, (0, 0))))
+
+
+@pytest.mark.parametrize("is_alone", [False, True])
+def test_what_a_server_could_not_write_is_counted_by_the_viewers_of_the_others(monkeypatch, is_alone):
+    """``is_alone``: the other server is cut off as well, publishes, and loses nothing."""
+
+    async def scenario(world):
+        async with asyncio.timeout(120), world.servers() as (a, b):
+            here, there = ExactViewer(STREAM), ExactViewer(STREAM)
+            await here.connect(a.handler)
+            await there.connect(b.handler)
+            await asyncio.sleep(0.2)
+            for _ in range(5):
+                await world.publish("p", a)
+            await asyncio.sleep(0.2)
+            for name in "ab" if is_alone else "a":
+                world.model.cut(name)
+            await asyncio.sleep(2)
+            for _ in range(40):
+                await world.publish("p", a)
+            for _ in range(is_alone):
+                await world.publish("q", b)
+            for name in "ab":
+                world.model.join(name)
+            await asyncio.sleep(5)
+            for _ in range(5):
+                await world.publish("p", a)
+            await asyncio.sleep(1)
+            assert a.backplane.stats()["lost_total"] > 0
+            for viewer in (here, there):
+                await viewer.disconnect()
+                viewer.end()
+            assert [n for who, n in map(name_of, here.messages) if who == "p"] == list(range(1, 51))
+            lost = 50 - sum(name_of(message)[0] == "p" for message in there.messages)
+            assert lost == a.backplane.stats()["lost_total"]
+            assert [gap.frames for gap in there.gaps] == [None if is_alone else lost]
+
+    run_virtually(scenario(World(monkeypatch, 8, (0, 0), outbox_bytes=4000)))

@@ -189,9 +189,10 @@ export class NumberedCursor implements StreamPositions {
     if (line && ended !== null && this.#ending.length < EPOCHS) this.#ending.push({ line, next: ended, time });
     else if (line) {
       this.#change = { ...this.#gap(line, time, null), from: this.#change?.from ?? line.time };
-      // Those between may have come in the other epoch: they are in the gap without a count.
-      if (known && next > known.after) known.pass(next - 1);
     }
+    // Servers go back to an epoch after they could not reach Redis. What they delivered of it meanwhile has come in
+    // another one; if they do not know that nothing is missing, there is a gap without a count.
+    if (known && next > known.after) known.pass(next - 1);
     if (!known) {
       this.#begin(epoch, next, time);
       return;

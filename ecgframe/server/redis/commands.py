@@ -233,8 +233,9 @@ class Commands:
             keys += key, self._keys.mark(name)
             keys += self._keys.numbers(name) if is_numbered else key, self._keys.templates(name)
             arguments += message.number, wanted, message.frame, *found.position, message.made_for
-            arguments += found.token, found.state, 0 if message.own is None else message.own.number, message.class_sent
-            arguments += self._proof_of(message) if is_numbered else b"", message.link
+            own = 0 if message.own is None else message.own.number
+            arguments += found.token, found.state, own, message.class_sent
+            arguments += self._proof_of(message) if is_numbered else b"", message.link, message.lost_before
         asked_at = asyncio.get_running_loop().time()
         redis_now, *answers = await self._script(keys=keys, args=arguments)
         self._clock.note(redis_now, asked_at)
@@ -363,6 +364,10 @@ class Commands:
             if await self._reading.type(key) not in (b"stream", b"none"):
                 return key
         raise Refused("there was a key that is not a stream")
+
+    async def has(self, key: bytes, entry_id: bytes) -> bool:
+        """Return whether an entry of a stream is still there."""
+        return bool(await self._reading.xrange(key, entry_id, entry_id, count=1))
 
     async def reach(self, key: bytes, since: int) -> int:
         """Return the timestamp after which Redis has every message, in microseconds; it is not before ``since``.

@@ -33,6 +33,7 @@ class Message:
         time: the wanted timestamp, and once it is written, the actual one, in microseconds since 1970.
         published: when it was published, in seconds of the loop's clock.
         written: when Redis confirmed it, in seconds of the loop's clock; None before.
+        lost_before: messages of this server before it that will never be written; 0 once it is written.
         delivery: set to the timestamp once the message is delivered on this server.
     """
 
@@ -43,6 +44,7 @@ class Message:
         "frame",
         "is_bulk",
         "link",
+        "lost_before",
         "made_for",
         "nbytes",
         "number",
@@ -97,6 +99,7 @@ class Message:
         self.nbytes = len(self._plain) + (0 if record is None else len(record))
         self.published = loop.time()
         self.written: float | None = None
+        self.lost_before = 0
         self.delivery: asyncio.Future[int] = loop.create_future()
 
     @property

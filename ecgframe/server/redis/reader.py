@@ -108,11 +108,14 @@ class Reader:
     async def _ask_what_is_lacking(
         self, commands: Commands, streams: dict[bytes, FollowedStream], found: dict[bytes, Entries]
     ) -> None:
-        """Ask for the present epoch, and for templates that were published long ago."""
+        """Ask for the present epoch, for templates that were published long ago, and for what may have been dropped."""
         for key, entries in found.items():
             followed = streams[key]
+            crosses = followed.crosses(fields for _, fields in entries)
             is_strange, epochs = followed.lacks(fields for _, fields in entries)
             async with asyncio.timeout(self._patience):
+                if crosses and await commands.has(key, followed.position):
+                    followed.continuity.verify()
                 if is_strange and followed.epochs is not None:
                     followed.tell(await commands.numbers(followed.name, followed.known))
                 for epoch in epochs:

@@ -154,7 +154,7 @@ end
 
 -- The number of a message that this server or another one numbers: in the present epoch; beside the numbers of a
 -- publisher, as long as the stream is its own. Or what is answered instead.
-local function next_place(numbers, found, made_for, class, link)
+local function next_place(numbers, found, made_for, class, link, lost)
     if found[3] ~= '' then
         if now >= tonumber(redis.call('HGET', numbers, 'until') or 0) then
             found = begin(numbers, look(numbers), fresh, 0, '', '')
@@ -176,11 +176,11 @@ local function next_place(numbers, found, made_for, class, link)
     if class ~= '' and not first then
         redis.call('HSET', numbers, 'bulk', class)
     end
-    return {found[1], found[2] + 1, class = first or class}
+    return {found[1], found[2] + 1 + lost, class = first or class}
 end
 
 local function write(stream, mark, numbers, templates, number, time, frame, epoch, known, made_for, token, state, own,
-                     class, proof, link)
+                     class, proof, link, lost)
     if tonumber(redis.call('GET', mark) or 0) >= tonumber(number) then
         return 0
     end
@@ -191,7 +191,7 @@ local function write(stream, mark, numbers, templates, number, time, frame, epoc
             return found.err
         end
         if own == '0' then
-            place = next_place(numbers, found, made_for, class, link)
+            place = next_place(numbers, found, made_for, class, link, tonumber(lost))
             if type(place) == 'number' then
                 return place
             end
@@ -238,10 +238,10 @@ end
 
 local answers = {now}
 for i = 1, #KEYS, 4 do
-    local at = 7 + (i - 1) / 4 * 12
+    local at = 7 + (i - 1) / 4 * 13
     answers[#answers + 1] = is_stale and STALE or write(KEYS[i], KEYS[i + 1], KEYS[i + 2], KEYS[i + 3], ARGV[at],
         tonumber(ARGV[at + 1]), ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5], ARGV[at + 6], ARGV[at + 7],
-        ARGV[at + 8], ARGV[at + 9], ARGV[at + 10], ARGV[at + 11])
+        ARGV[at + 8], ARGV[at + 9], ARGV[at + 10], ARGV[at + 11], ARGV[at + 12])
 end
 return answers
 """.replace("EPOCH", _EPOCH)
@@ -262,13 +262,14 @@ token and how far it has got; of each signer, number, hash and place of its late
 its messages are not numbered; the templates of the stream, to which the epoch is added.
 
 Arguments: the server's id; microseconds and bytes that a stream keeps; milliseconds after which a stream without new
-messages expires, and after which its numbers do; a random epoch, in case one is needed. Then twelve for each message:
+messages expires, and after which its numbers do; a random epoch, in case one is needed. Then thirteen for each message:
 its number on its server, its timestamp, its frame; an epoch and the largest number that the server knows of it, or 0
 and 0; the epoch for which the frame was made, or 0 if it fits any: a record, a template or an attestation does not; the
 token of the publisher that has opened the stream, as far as the server knows, and how far that has got, or empty texts;
 the publisher's own number of the message, or 0 if Redis numbers it; its class, "1" for BULK, empty if it decides
 nothing; the proof for servers with the same signing key, or an empty text; of an attestation, the name of the key, its
-number and its hash, joined by spaces, an empty text of anything else.
+number and its hash, joined by spaces, an empty text of anything else; the number of messages of this server before it
+that will never be written: they get numbers, too, so that viewers know.
 
 The first answer is the time by Redis' clock, in microseconds. Each other answer is 0 if the message was written before;
 ``STALE``, ``DENIED``, ``OTHER_CLASS`` or ``NOT_NEXT`` if it was not written; the text of an error; or the timestamp of

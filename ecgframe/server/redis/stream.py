@@ -28,6 +28,7 @@ from ..envelope import EnvelopeOpener, Unopened
 from ..logs import logger
 from ..opening import Opening, order_of
 from ..publisher import Publisher, Verdict
+from .continuity import Continuity
 from .epochs import Epochs
 from .outbox import Message
 from .positions import NOTHING, Known, Position, Standing
@@ -209,6 +210,7 @@ class FollowedStream:
         leaving: whether the stream is followed only until ``pending`` is empty.
         epochs: by which numbers the messages are delivered; None if by none.
         templates: by which its records are read.
+        continuity: whether each message was read.
         opening: of the publisher whose messages are delivered; None if servers number them.
         is_bulk: the class of the present epoch, as Redis has said; None if it is not decided.
     """
@@ -241,6 +243,7 @@ class FollowedStream:
         self.leaving = False
         self.epochs = Epochs(lambda epoch: note_epoch(name, epoch)) if is_numbered else None
         self.templates = Templates()
+        self.continuity = Continuity()
         self.opening: Opening | None = None
         self.is_bulk: bool | None = None
         self._known_opening = NOT_OPENED
@@ -278,6 +281,7 @@ class FollowedStream:
         """
         if restarted:
             self.position = b"%d-0" % self.since
+            self.continuity.end()  # what other servers had written may be gone
         self.behind = True
         self.readable = True
         self.settled.clear()
@@ -320,7 +324,10 @@ class FollowedStream:
             self.opening = self._opening_of(told)
         elif told.token and present is not None and present.epoch == told.position.epoch:
             present.publisher.give_up_before(self._opening_of(told).publisher.line + 1)  # all that Redis has was read
+        before = self.epochs.epoch
         position = self.epochs.take_up()
+        if position is not None and position.epoch != before:
+            self.continuity.begin(position)
         if position is None or self.opening is None:
             return position
         if self.opening.epoch != position.epoch:
@@ -334,6 +341,16 @@ class FollowedStream:
         except ValueError as error:
             logger.error("stream %r: %s", self.name, error)
             return Opening(told.token, Publisher(told.position.epoch, None))
+
+    def crosses(self, entries: Iterable[Mapping[bytes, bytes]]) -> bool:
+        """Return whether to ask Redis for the last entry that was read, before others are received."""
+        for fields in entries:
+            with suppress(ForeignEntry):
+                position = read_entry(b"0-0", fields).position
+                return position is not None and self.continuity.crosses(position)
+            self.continuity.end()
+            break
+        return False
 
     def lacks(self, entries: Iterable[Mapping[bytes, bytes]]) -> tuple[bool, list[int]]:
         """Tell what has to be asked of Redis before entries are received.
@@ -374,7 +391,12 @@ class FollowedStream:
         is_own = entry.origin == self._origin
         if is_own and self.epochs is not None:
             self.epochs.own_was_read(entry.number)
-        if entry.number <= self._numbers.get(entry.origin, 0) or entry.time < (self._earliest or 0):
+        was_delivered = entry.number <= self._numbers.get(entry.origin, 0)
+        if not was_delivered and entry.time < (self._earliest or 0):
+            self.continuity.end()
+        by_number = self.epochs is not None and self.epochs.epoch is not None
+        self.continuity.note(None if entry.token or entry.is_beside else entry.position, by_number=by_number)
+        if was_delivered or entry.time < (self._earliest or 0):
             if self.epochs is not None and not entry.token and not entry.is_beside:
                 self.epochs.skip(entry.position)
             return entry
@@ -384,13 +406,18 @@ class FollowedStream:
             try:
                 message.time = self._hand_over(entry, message)
             except ForeignEntry as error:
+                self.continuity.end()
                 if not message.delivery.done():
                     message.delivery.set_exception(ValueError(f"the message cannot be read from Redis: {error}"))
                 raise
             if not message.delivery.done():
                 message.delivery.set_result(message.time)
         else:
-            self._hand_over(entry)
+            try:
+                self._hand_over(entry)
+            except ForeignEntry:
+                self.continuity.end()
+                raise
         return entry
 
     def add_templates(self, epoch: int, frames: Iterable[tuple[int, bytes]]) -> None:
@@ -545,11 +572,12 @@ class FollowedStream:
         position = self.epochs.deliver(entry.position)
         if position is None:
             return None
+        lost = None if position.epoch == epoch else self.continuity.begin(position)
         before: list[tuple[int, Template | EncodedFrame]] = []
         if (epoch, delivered) != (position.epoch, position.number - 1):
             before = [one for one in self.templates.of(position.epoch) if one[0] < position.number]
         is_bulk = None if overtakes and not entry.is_bulk else entry.is_bulk
-        return SharedNumber(*position, record, template, tuple(before), is_bulk=is_bulk)
+        return SharedNumber(*position, record, template, tuple(before), is_bulk=is_bulk, lost=lost)
 
     def _plain(self, encoded: EncodedFrame, *, again: bool = False) -> EncodedFrame:
         """The message as it was before a server has sealed it for the way through Redis."""

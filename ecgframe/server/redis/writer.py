@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Callable
+from typing import Final
 
 from ...errors import PermissionDenied
 from ..logs import logger
@@ -11,6 +13,9 @@ from .commands import Commands
 from .outbox import BATCH_MESSAGES, Message, Outbox
 from .positions import NOTHING, Known, Position, Refusal
 from .stream import FollowedStream, FollowedStreams
+
+MOST_LOST_OF: Final = 4096
+"""Streams of which lost messages are remembered until a later one tells of them."""
 
 
 class Writer:
@@ -40,6 +45,8 @@ class Writer:
         self._must_tell = False
         self._closing = False
         self._losing = False
+        self._lost_of: OrderedDict[str, int] = OrderedDict()
+        """By stream, messages that will never be written, and that no later one has told of."""
         self.lost = 0
         self.restamped = 0
         self.denied = 0
@@ -76,6 +83,7 @@ class Writer:
             followed = self._streams.get(message.stream)
             if followed is not None and followed.epochs is not None and message.own is None:
                 followed.epochs.own_was_read(message.number)
+            self._note_lost(message)
         lost = len(dropped)
         if lost and not self._losing:
             logger.warning("the outbox for Redis is full: its oldest messages will not reach other servers")
@@ -122,6 +130,9 @@ class Writer:
 
     async def _write_some(self, commands: Commands) -> None:
         batch = self._outbox.batch()
+        for message in batch:
+            if message.own is None:
+                message.lost_before += self._lost_of.pop(message.stream, 0)
         known = [self._known_of(message) for message in batch]
         answers = await commands.write(batch, [self._time_to_ask_for(message) for message in batch], known)
         is_stale = [answer is not None and answer.refusal is Refusal.STALE for answer in answers]
@@ -129,11 +140,14 @@ class Writer:
         self._outbox.confirm(batch[:stale], asyncio.get_running_loop().time())
         for message, written in zip(batch[:stale], answers, strict=False):
             if written is None:
+                self._note_lost(message)
                 self._keep_here(message)
                 continue
             if written.refusal is not None:
+                self._note_lost(message, is_lost=False)
                 self._drop_refused(message, written.refusal)
                 continue
+            message.lost_before = 0
             if written.position is not None:
                 self._note_position(message, written.position)
             if written.time and message.delivery.done():
@@ -156,6 +170,13 @@ class Writer:
         followed = self._streams.get(message.stream)
         if followed is not None and followed.epochs is not None and message.own is None and position.number:
             followed.epochs.tell(position)
+
+    def _note_lost(self, message: Message, *, is_lost: bool = True) -> None:
+        """Note what the next message of the stream has to tell: that this one, and those before it, are lost."""
+        if message.own is None and (lost := message.lost_before + (is_lost and message.is_counted)):
+            self._lost_of[message.stream] = self._lost_of.pop(message.stream, 0) + lost
+            if len(self._lost_of) > MOST_LOST_OF:
+                self._lost_of.popitem(last=False)
 
     def _drop(self, message: Message, error: Exception | None = None) -> None:
         followed = self._streams.get(message.stream)
