@@ -1,7 +1,7 @@
 """Reads the published vectors of AES-GCM, HKDF and Ed25519, which are not part of this package.
 
-``ECGFRAME_VECTORS`` names a folder with any of these files: ``gcmEncryptExtIV256.rsp`` and ``gcmDecrypt256.rsp`` of NIST's
-CAVP; ``sign.input`` of the authors of Ed25519; ``aes_gcm_test.json``, ``hkdf_sha256_test.json`` and
+``ECGFRAME_VECTORS`` names a folder with any of these files: ``gcmEncryptExtIV256.rsp`` and ``gcmDecrypt256.rsp`` of
+NIST's CAVP; ``sign.input`` of the authors of Ed25519; ``aes_gcm_test.json``, ``hkdf_sha256_test.json`` and
 ``ed25519_test.json`` of the project Wycheproof. Run as a program, this prints them for the tests in TypeScript.
 """
 
