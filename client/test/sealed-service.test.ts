@@ -163,6 +163,8 @@ describe("a publisher of a stream of which the application has a key", () => {
     capabilities: readonly string[],
     send: (bed: Publisher) => Promise<unknown>,
     options: Partial<PublishOptions> = {},
+    keys = keyring,
+    opens = keyring,
   ) {
     const frames: { header: Header; payload: Uint8Array }[] = [];
     const url = await scripted(async (talk) => {
@@ -174,12 +176,12 @@ describe("a publisher of a stream of which the application has a key", () => {
         talk.say(MessageType.PONG, { ack: timestamp, type: MessageType.STREAM_TEMPLATE, next: frames.length + 1 });
       }
     });
-    const service = sealing({ sealing: new Sealing({ keys: keyring }) });
+    const service = sealing({ sealing: new Sealing({ keys }) });
     await service.connect(url);
     const bed = publisher(service, STREAM, options);
     await send(bed);
     await bed.close();
-    const opener = new Opener(keyring);
+    const opener = new Opener(opens);
     const opened = frames.map(async ({ header, payload }) => {
       const { type, flags, form = 0 } = header;
       const result = await opener.open(payload, { version: 4, type, flags, form, stream: STREAM });
@@ -225,6 +227,34 @@ describe("a publisher of a stream of which the application has a key", () => {
     expect(frames[0].size).toBe(frames[1].size);
     const { signal } = unpack(frames[1].result.payload) as { signal: NdArray };
     expect([signal.dtype, [...signal.data]]).toEqual(["float64", [1e9, 0.1, -3]]);
+  });
+
+  test("makes templates anew with another key, which viewers to come have", async () => {
+    const keys = new StoredKeys([key()]);
+    const capabilities = [...IN_V4.capabilities];
+    const later = new Key(10, STREAM, new Uint8Array(32).fill(3));
+    const frames = await published(
+      capabilities,
+      async (bed) => {
+        void bed.send(MessageType.ECG_DATA, ecg([1, 2]));
+        await bed.send(MessageType.ECG_DATA, ecg([3, 4]));
+        keys.replace([later]);
+        await bed.send(MessageType.ECG_DATA, ecg([5, 6]));
+      },
+      {},
+      keys,
+      new StoredKeys([key(), later]),
+    );
+    const kinds = frames.map(({ header, result }) => [header.type, result.key.id]);
+    expect(kinds).toEqual([
+      [MessageType.STREAM_TEMPLATE, KEY_ID],
+      [MessageType.ECG_DATA, KEY_ID],
+      [MessageType.ECG_DATA, KEY_ID],
+      [MessageType.STREAM_TEMPLATE, 10],
+      [MessageType.ECG_DATA, 10],
+    ]);
+    const numbers = [0, 3].map((at) => Template.unpack(frames[at].result.payload).number);
+    expect(numbers).toEqual([1, 2]);
   });
 
   test("compresses where sizes may vary", async () => {

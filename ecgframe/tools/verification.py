@@ -5,7 +5,7 @@ Section "Signatures" of the specification. Reading takes constant memory and tim
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import isfinite
@@ -26,7 +26,7 @@ from ..protocol import (
     RecordFilter,
     RecordOption,
 )
-from ..signing import Signature, Verifier, digest, without_trailer
+from ..signing import LATER_ATTESTATIONS, Attestation, Signature, Verifier, digest, without_trailer
 from .frame_stream import FrameStream, Stretch
 
 if TYPE_CHECKING:
@@ -164,6 +164,8 @@ class _Pending:
     time: float | None
     frame: int
     offset: int
+    passed: Counter[bytes] = field(default_factory=Counter)
+    """By signer, attestations that stand behind it and do not name it."""
 
 
 @dataclass(slots=True)
@@ -186,6 +188,8 @@ class _Stream:
         self.signed: OrderedDict[bytes, None] = OrderedDict()
         """Digests of messages with a signature of their own."""
         self.chains: dict[bytes, _Chain] = {}
+        self.lacking = 0
+        """Messages that were named, and are not there; or there, and changed."""
         self.line = 0
         """The largest number of a message that did not overtake."""
         self.ahead: set[int] = set()
@@ -350,7 +354,7 @@ class _Reader:
         proof.attestations += 1
         self._note_signer(stream, told.signer)
         is_first = self._follow(stream, told.signer, told.number, told.previous, told.own)
-        self._compare(stream, list(told.digests), message.sequence or 0, is_first=is_first)
+        self._compare(stream, told, message.sequence or 0, is_first=is_first)
         proof.is_ended = told.last
 
     def _follow(self, stream: _Stream, signer: bytes, number: int, previous: bytes, own: bytes) -> bool:
@@ -376,8 +380,11 @@ class _Reader:
         stream.pending = deque(one for one in stream.pending if one.number >= before)
         return taken
 
-    def _compare(self, stream: _Stream, digests: list[bytes], before: int, *, is_first: bool) -> None:
-        """Compare what an attestation names with the messages since the one before."""
+    def _compare(self, stream: _Stream, told: Attestation, before: int, *, is_first: bool) -> None:
+        """Compare what an attestation names with the messages since the one before.
+
+        Of several servers with one key, one may publish while another one attests: the next attestation names that.
+        """
         waiting = sorted(self._taken(stream, before), key=lambda one: one.number)
         places: dict[bytes, deque[int]] = {}
         for place, one in enumerate(waiting):
@@ -385,7 +392,7 @@ class _Reader:
         named: set[int] = set()
         latest = -1
         lacking = 0
-        for hashed in digests:
+        for hashed in told.digests:
             found = places.get(hashed)
             if not found:
                 lacking += not (is_first and not named)
@@ -401,13 +408,29 @@ class _Reader:
             latest = max(latest, place)
             stream.proof.attested += 1
             self._note_proven(stream, one.time)
+        stream.lacking += lacking
         unnamed = [one for place, one in enumerate(waiting) if place not in named]
+        kept: list[_Pending] = []
         for one in unnamed:
-            text = f"message {one.number} is not what was published: no attestation names it"
-            self._fault_at("changed", text, stream, one)
-        if lacking > len(unnamed):
-            more = counted(lacking - len(unnamed), "message")
+            one.passed[told.signer] += 1
+            if all(one.passed[signer] >= LATER_ATTESTATIONS for signer in stream.chains):
+                self._tell_changed(stream, one)
+            else:
+                kept.append(one)
+        stream.pending.extendleft(reversed(kept))
+        self._tell_lacking(stream, len(kept))
+
+    def _tell_changed(self, stream: _Stream, one: _Pending) -> None:
+        stream.lacking -= stream.lacking > 0
+        text = f"message {one.number} is not what was published: no attestation names it"
+        self._fault_at("changed", text, stream, one)
+
+    def _tell_lacking(self, stream: _Stream, waiting: int) -> None:
+        """Tell of messages that were named and are not there; so many others may be what they were changed to."""
+        if stream.lacking > waiting:
+            more = counted(stream.lacking - waiting, "message")
             self._fault("missing", f"{more} missing that the attestation names", stream)
+            stream.lacking = waiting
 
     def _tell_unattested(self, stream: _Stream, waiting: list[_Pending]) -> None:
         if waiting:
@@ -436,6 +459,10 @@ class _Reader:
 
     def _close(self, stream: _Stream) -> None:
         proof = stream.proof
+        for one in [one for one in stream.pending if one.passed]:
+            self._tell_changed(stream, one)
+            stream.pending.remove(one)
+        self._tell_lacking(stream, 0)
         if proof.messages and not (proof.attestations or proof.signed):
             self._tell_unattested(stream, list(stream.pending))
             return

@@ -499,13 +499,10 @@ def test_a_recording_with_signatures_is_read_as_any_other(signed, tmp_path):
     assert record.leads == original.leads
     assert record.samples >= 3000
     np.testing.assert_array_equal(record.gain, original.gain)
-    start = next(
-        at
-        for at in range(original.samples)
-        if np.array_equal(original.signal[:, at : at + 200], record.signal[:, :200])
-    )
+    begin, everything = record.signal[:, :200], original.signal
+    start = next(at for at in range(original.samples) if np.array_equal(everything[:, at : at + 200], begin))
     length = min(record.samples, original.samples - start)
-    np.testing.assert_array_equal(record.signal[:, :length], original.signal[:, start : start + length])
+    np.testing.assert_array_equal(record.signal[:, :length], everything[:, start : start + length])
     assert len(record.annotations) >= 2  # the alerts, which are signed one by one
     assert any("signatures and" in what and "ecgframe verify" in what for what in record.left_out)
     again = tmp_path / "again.edf"

@@ -272,6 +272,31 @@ def test_a_publisher_signs_and_attests_what_it_seals():
     run(main())
 
 
+def test_a_publisher_attests_a_stream_in_bulk():
+    keys = StoredKeys([Key(9, STREAM, bytes(range(32)))])
+
+    async def authorize(connection, action, stream):
+        return True
+
+    async def main():
+        handler = WebSocketBinaryHandler(settings=Settings(versions=V4), authorize=authorize, takes_sealed=True)
+        found, errors = [], []
+        async with (
+            serving(handler) as url,
+            verifying(url, keys=keys, on_error=errors.append) as source,
+            verifying(url, SIGNER, keys=keys) as viewer,
+        ):
+            async with viewer.subscribe(STREAM, sealed=True, on_attestation=found.append) as subscription:
+                async with source.publisher(STREAM, signer=SIGNER, bulk=True) as publisher:
+                    await publisher.send(DATA, ecg())
+                    await take(subscription)
+                await until_last(found)
+                assert sum(len(one.numbers) for one in found) == 2
+                assert errors == []
+
+    run(main())
+
+
 async def until_last(found):
     while not found[-1].last:
         await asyncio.sleep(0.005)

@@ -18,9 +18,11 @@ from server.test_sealed_streams import take
 from server.test_signed_streams import ALERT, DATA, OTHER, SIGNER, STREAM, V4, alert
 
 from ecgframe import Codec, MessageType
+from ecgframe.recording import Recorder
 from ecgframe.server import Sealing, attesting
 from ecgframe.session import Settings
 from ecgframe.signing import Attested, Unattested
+from ecgframe.tools.verification import verify_frames
 
 pytest.importorskip("cryptography")
 pytestmark = pytest.mark.slow
@@ -250,6 +252,34 @@ def test_a_server_attests_alone_while_redis_is_away(redis):
             await take(subscription, 3)
             await until(found, 7)
             assert all(isinstance(told, Attested) for told in found)
+
+    run(main())
+
+
+def test_a_recording_of_several_servers_is_proven(redis, tmp_path):
+    async def main():
+        async with signing(redis) as one, signing(redis) as two:
+            place = tmp_path / "bed.frames"
+            recorder = Recorder(two.url, [STREAM], place, signatures=True, versions=V4)
+            task = asyncio.create_task(recorder.run())
+            while not two._streams.get(STREAM):
+                await asyncio.sleep(0.01)
+            for number in range(40):
+                await (one, two)[number % 2].publish(STREAM, DATA, ecg(number))
+                if number % 10 == 0:
+                    await one.publish(STREAM, ALERT, alert())
+                await asyncio.sleep(0.005)
+            while recorder.summaries[0].samples < 40 * 12 or recorder.summaries[0].alerts < 4:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(4 * SOON)
+            task.cancel()
+            await asyncio.wait([task])
+        with place.open("rb") as file:
+            found = verify_frames(file, [SIGNER.public])
+        assert {fault.kind for fault in found.faults} == {"cut"}
+        [proof] = found.streams
+        assert (proof.signed, proof.attested) == (4, proof.messages - 4)
+        assert proof.messages >= 44
 
     run(main())
 
