@@ -261,8 +261,7 @@ class LingeringWriter(ConnectionWriter):
         """Write messages with frames that waited, or queue the frames from the first on that cannot be written."""
         now = self._now()
         for index, (message, frames) in enumerate(parts):
-            is_direct = not self._is_writing and self._link.can_write
-            if is_direct and self.session.record_direct_sends(len(message), len(frames), now):
+            if self._may_write(len(message), len(frames), now):
                 self._write_now(message)
                 continue
             if self._is_lost:
@@ -274,6 +273,18 @@ class LingeringWriter(ConnectionWriter):
                 self.session.enqueue(frame.outgoing, now)
             self._queue(rest[-1].outgoing, now)
             return
+
+    def _may_write(self, nbytes: int, frames: int, now: float) -> bool:
+        """Record that so many frames are sent at once; False if they have to be queued."""
+        session = self.session
+        if self._is_writing or not self._link.can_write:
+            return False
+        if session.record_direct_sends(nbytes, frames, now):
+            return True
+        if session.has_waiting or session.closing or not session.is_to_ask:
+            return False
+        super().pump(now)  # asks how far the peer has read
+        return not self._is_writing and self._link.can_write and session.record_direct_sends(nbytes, frames, now)
 
 
 class QueueingWriter(ConnectionWriter):

@@ -165,6 +165,11 @@ class Sender:
         return self._window.is_full
 
     @property
+    def is_to_ask(self) -> bool:
+        """True if the next message is a PING that asks how far the peer has read."""
+        return self._window.is_to_ask
+
+    @property
     def on_its_way(self) -> int:
         """Bytes that were sent but not confirmed; 0 if the peer has never answered a PING."""
         return self._window.on_its_way(self._room)

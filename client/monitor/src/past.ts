@@ -104,7 +104,8 @@ export class Past {
   #next(): void {
     if (this.#history !== null || this.parts.version() < HISTORY_SINCE) return;
     const range = this.#waiting.shift();
-    if (range !== undefined) void this.#load(range, true);
+    const signal = this.parts.signal();
+    if (range !== undefined && signal !== null) void this.#load(range, signal, true);
   }
 
   #loadEarlier(): void {
@@ -119,14 +120,12 @@ export class Past {
     else {
       const stamp = (seconds: number): bigint => BigInt(Math.max(0, Math.round(1e6 * seconds)));
       // A second more: the messages around the oldest sample are there already.
-      void this.#load({ from: stamp(oldest - STEP), to: stamp(oldest + 1) }, false);
+      void this.#load({ from: stamp(oldest - STEP), to: stamp(oldest + 1) }, review.signal, false);
     }
   }
 
-  async #load({ from, to }: Range, isGap: boolean): Promise<void> {
+  async #load({ from, to }: Range, signal: EcgSignal, isGap: boolean): Promise<void> {
     const { host, screen } = this.parts;
-    const signal = this.parts.signal() ?? screen.review?.signal;
-    if (signal === undefined) return;
     const { samplingRate } = signal.buffer;
     let expected = Number.NaN;
     let restored = 0;
