@@ -495,7 +495,7 @@ RETIRED_NAMES = {
     r"\btools[./](tap|tcp|exported|examination|abbreviation|readings)\b": "capture, frame_analysis, ...",
     r"\bconformance[./](judging|conversation|talker|running)\b": "checks, transcript, peer, runner",
     r"\brecords[./]seam\b": "loop_point",
-    r"\b_(vectors|turns|numbers|sample_types|bigendian|lending)\.p(xd|yx)\b": "simd, gil_handoff, dtypes, ...",
+    r"\b_(vectors|turns|numbers|sample_types|bigendian|lending)\.p(xd|yx)\b": "simd, dtypes, ...",
     r"\bBREATH\b": "MAX_BURST",
     r"\b_desertion\b": "_wait_all_closed",
     r"\b_abortion\b": "_abort_timer",

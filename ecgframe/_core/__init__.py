@@ -28,7 +28,6 @@ if accelerated and not TYPE_CHECKING:
         footprint,
         form,
         frame,
-        gil_handoff,
         gil_yield,
         lz4,
         message,

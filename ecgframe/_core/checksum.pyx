@@ -5,7 +5,6 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from .gil_handoff cimport acquire_turn, release_turn
 
 __all__ = []
 
@@ -61,10 +60,8 @@ cdef void copy_and_sum(uint8_t* to, const void* source, Py_ssize_t n, Sum* sum, 
     """Copy and sum in one section without the GIL: acquiring it again may take longer than a copy or a sum."""
     if n >= COPY_WITHOUT_GIL:
         with nogil:
-            release_turn()
             memcpy(to, source, n)
             sum_up(sum, payload, to + n - payload)
-            acquire_turn()
     elif n:
         memcpy(to, source, n)
 
@@ -73,9 +70,7 @@ cdef uint32_t extend(uint32_t checksum, const uint8_t* p, Py_ssize_t n) noexcept
     if n < SUM_WITHOUT_GIL:
         return crc32_in_c(checksum, p, n)
     with nogil:
-        release_turn()
         checksum = crc32_in_c(checksum, p, n)
-        acquire_turn()
     return checksum
 
 

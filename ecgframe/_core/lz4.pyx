@@ -5,7 +5,6 @@ from libc.stdint cimport uint8_t
 from libc.stdlib cimport free, malloc
 
 from ._header cimport FlatBuffer, flatten
-from .gil_handoff cimport acquire_turn, release_turn
 
 __all__ = ["lz4_compress", "lz4_decompress"]
 
@@ -28,9 +27,7 @@ def lz4_compress(buffer, Py_ssize_t room):
         raise MemoryError
     try:
         with nogil:
-            release_turn()
             size = ecgframe_lz4_compress(flat.start, <size_t> flat.nbytes, block, <size_t> room)
-            acquire_turn()
         return PyBytes_FromStringAndSize(<char*> block, <Py_ssize_t> size) if size else None
     finally:
         free(block)
@@ -45,7 +42,5 @@ def lz4_decompress(buffer, Py_ssize_t size):
     plain = PyBytes_FromStringAndSize(NULL, size)
     cdef uint8_t* out = <uint8_t*> PyBytes_AS_STRING(plain)
     with nogil:
-        release_turn()
         fault = ecgframe_lz4_decompress(flat.start, <size_t> flat.nbytes, out, <size_t> size)
-        acquire_turn()
     return fault if fault else plain

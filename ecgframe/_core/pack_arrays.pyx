@@ -8,7 +8,6 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 from .byteorder cimport BIG_ENDIAN_HOST
 from .checksum cimport copy_and_sum, sum_up
 from .dtypes cimport NO_SAMPLE_TYPE, SAMPLE_TYPES, SampleType, is_integer, item_size, sample_type
-from .gil_handoff cimport acquire_turn, release_turn
 from .limits cimport MOST_DIMENSIONS
 from .msgpack_tags cimport ARRAY16, FIXARRAY, FIXMAP, FIXSTR, MAP16, MAP32, STR16, STR8
 from .ndarrays cimport describe, dtype_of
@@ -125,11 +124,9 @@ cdef int pack_samples(Writer* w, Py_buffer* view, SampleType t, bint swapped) ex
         out = write_nested(out, end, view, 0, samples, t, swapped)
     else:
         with nogil:
-            release_turn()
             out = write_nested(out, end, view, 0, samples, t, swapped)
             if out != NULL:                # sum before taking the GIL again, as ``copy_and_sum`` does
                 sum_up(w.sum, payload, out - payload)
-            acquire_turn()
     if out == NULL:
         raise changed(w)
     w.size = out - w.base
@@ -144,9 +141,7 @@ cdef Py_ssize_t size_of_samples(Py_buffer* view, SampleType t, bint swapped, Py_
     if steps < SAMPLES_WITHOUT_GIL:
         return nested_size(view, 0, samples, t, swapped)
     with nogil:
-        release_turn()
         size = nested_size(view, 0, samples, t, swapped)
-        acquire_turn()
     return size
 
 

@@ -14,7 +14,6 @@ from libc.string cimport memcpy
 from ._header cimport FlatBuffer, flatten
 from .byteorder cimport BIG_ENDIAN_HOST, load16, load32, load64, store16, store32, store64
 from .dtypes cimport is_integer, sample_type
-from .gil_handoff cimport acquire_turn, release_turn
 from .ndarrays cimport data_of, describe, dtype_of, new_array, view_of
 
 from sys import getsizeof
@@ -199,9 +198,7 @@ cdef int64_t filter_rows(
         nbytes = write_rows(kind.size, kind.is_signed, out, room, samples, rows, count, worth_trying, work)
     else:
         with nogil:
-            release_turn()
             nbytes = write_rows(kind.size, kind.is_signed, out, room, samples, rows, count, worth_trying, work)
-            acquire_turn()
     if count > ON_STACK:
         free(work)
     return nbytes
@@ -353,9 +350,7 @@ cdef int unfilter(
         whole = read_rows(kind.size, kind.is_signed, &r, target, rows, count)
     else:
         with nogil:
-            release_turn()
             whole = read_rows(kind.size, kind.is_signed, &r, target, rows, count)
-            acquire_turn()
     if not whole:
         raise bad_row(<int>r.fault, r.row, r.at - flat.start - start)
     return 0

@@ -3,7 +3,6 @@
 from libc.stdint cimport uint8_t
 
 from ._header cimport FlatBuffer, flatten
-from .gil_handoff cimport acquire_turn, release_turn
 
 __all__ = ["repeats_last_four"]
 
@@ -13,9 +12,7 @@ def repeats_last_four(buffer):
     cdef FlatBuffer flat = flatten(buffer)
     cdef bint found
     with nogil:
-        release_turn()
         found = flat.nbytes > 4 and occur_before(flat.start, flat.start + flat.nbytes - 4)
-        acquire_turn()
     return found
 
 

@@ -36,17 +36,28 @@ static inline Py_ssize_t ecgframe_text_slot(const uint8_t* p, Py_ssize_t n, int 
     return (Py_ssize_t)((first * UINT64_C(0x9E3779B97F4A7C15)) >> (64 - bits));
 }
 
-/* Return whether two texts of n bytes are equal: a call of memcmp takes longer than the comparison. */
+/* Return whether two texts of at most 32 bytes are equal: a call of memcmp takes longer than the comparison, and a loop
+   has a branch that is hard to predict. */
 static inline int ecgframe_same_text(const uint8_t* a, const uint8_t* b, Py_ssize_t n) {
     uint64_t other = 0;
     if (n >= 8) {
-        for (Py_ssize_t i = 0; i < n - 8; i += 8) other |= ecgframe_word64(a + i) ^ ecgframe_word64(b + i);
-        return !(other | (ecgframe_word64(a + n - 8) ^ ecgframe_word64(b + n - 8)));
+        other = (ecgframe_word64(a) ^ ecgframe_word64(b)) | (ecgframe_word64(a + n - 8) ^ ecgframe_word64(b + n - 8));
+        if (n > 16) {
+            other |= ecgframe_word64(a + 8) ^ ecgframe_word64(b + 8);
+            other |= ecgframe_word64(a + n - 16) ^ ecgframe_word64(b + n - 16);
+        }
+        return !other;
     }
     if (n >= 4)
         return !((ecgframe_word32(a) ^ ecgframe_word32(b)) | (ecgframe_word32(a + n - 4) ^ ecgframe_word32(b + n - 4)));
     for (Py_ssize_t i = 0; i < n; i++) other |= a[i] ^ b[i];
     return !other;
+}
+
+/* Return whether a key, an ASCII text of at most 31 characters, stands at a place in the payload. */
+static inline int ecgframe_is_key(PyObject* key, const uint8_t* at, const uint8_t* end) {
+    Py_ssize_t n = PyUnicode_GET_LENGTH(key);
+    return n < end - at && at[0] == (0xA0 | n) && ecgframe_same_text(PyUnicode_1BYTE_DATA(key), at + 1, n);
 }
 
 /* Return whether all of n bytes are ASCII. */

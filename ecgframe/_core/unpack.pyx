@@ -6,9 +6,11 @@ remaining bytes before memory is allocated. The only errors are ``ProtocolError`
 
 cimport cython
 from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.dict cimport PyDict_SetItem
 from cpython.list cimport PyList_New, PyList_SET_ITEM
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
+from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.stdint cimport uint8_t, uint64_t, uintptr_t
 from libc.string cimport memcpy
@@ -46,6 +48,7 @@ cdef extern from "Python.h":
 cdef extern from "texts.h":
     Py_ssize_t text_slot "ecgframe_text_slot"(const uint8_t* p, Py_ssize_t n, int bits) noexcept nogil
     bint same_text "ecgframe_same_text"(const uint8_t* a, const uint8_t* b, Py_ssize_t n) noexcept nogil
+    bint is_key "ecgframe_is_key"(PyObject* key, const uint8_t* at, const uint8_t* end) noexcept nogil
     bint is_ascii "ecgframe_is_ascii"(const uint8_t* p, Py_ssize_t n) noexcept nogil
 
 cdef enum:
@@ -413,14 +416,6 @@ cdef inline Py_ssize_t shape_slot(Reader* r, Py_ssize_t n) noexcept:
     return text_slot(r.at + 1, size, BITS_OF_SHAPES) ^ (n & ((1 << BITS_OF_SHAPES) - 1))
 
 
-cdef inline bint is_key(Reader* r, str key):
-    cdef Py_ssize_t size = PyUnicode_GET_LENGTH(key)
-    return (
-        size < r.end - r.at and r.at[0] == (FIXSTR | size)
-        and same_text(PyUnicode_1BYTE_DATA(key), r.at + 1, size)
-    )
-
-
 @cython.boundscheck(False)
 @cython.wraparound(False)
 cdef dict read_shaped(Reader* r, Py_ssize_t n, int level, Py_ssize_t slot):
@@ -428,7 +423,7 @@ cdef dict read_shaped(Reader* r, Py_ssize_t n, int level, Py_ssize_t slot):
     cdef Shape shape = <Shape>SHAPES[slot]
     cdef Py_ssize_t done
     cdef dict items
-    if shape is None or len(shape.keys) != n or not is_key(r, <str>shape.keys[0]):
+    if shape is None or PyTuple_GET_SIZE(shape.keys) != n:
         items = {}
         read_entries(r, items, n, level)
         if len(items) == n:
@@ -444,25 +439,24 @@ cdef dict read_shaped(Reader* r, Py_ssize_t n, int level, Py_ssize_t slot):
     return items
 
 
-@cython.boundscheck(False)
-@cython.wraparound(False)
 cdef Py_ssize_t read_values(Reader* r, tuple keys, dict items, int level) except -1:
     """Read the entries of a map while their keys are these. Returns how many are."""
     cdef Py_ssize_t i
-    cdef str key
-    for i in range(len(keys)):
-        key = <str>keys[i]
-        if not is_key(r, key):
+    cdef Py_ssize_t n = PyTuple_GET_SIZE(keys)
+    cdef PyObject* key
+    for i in range(n):
+        key = <PyObject*>PyTuple_GET_ITEM(keys, i)
+        if not is_key(key, r.at, r.end):
             return i
         r.depth = level - 1
         allow(r, r.at, 1)
-        r.at += 1 + PyUnicode_GET_LENGTH(key)
+        r.at += 1 + (r.at[0] & 0x1F)
         r.depth = level
-        r.key[level] = <PyObject*>key
+        r.key[level] = key
         r.outstanding -= 2
-        items[key] = read_value(r)
+        PyDict_SetItem(items, <object>key, read_value(r))
         count_values(&r.values_left, 1)
-    return len(keys)
+    return n
 
 
 cdef int learn_shape(Py_ssize_t slot, dict items) except -1:

@@ -13,7 +13,6 @@ from ._header cimport flatten
 from .byteorder cimport load16, load32
 from .checksum cimport sum_up
 from .dtypes cimport BOOL, FLOAT64, INT16, INT64, UINT64, SampleType, item_size, sample_type
-from .gil_handoff cimport acquire_turn, release_turn
 from .limits cimport DEEPEST, MOST_DIMENSIONS
 from .msgpack_tags cimport BIN32, BIN8, FIXSTR, NIL, STR8
 from .ndarrays cimport data_of, new_array, view_of
@@ -78,7 +77,7 @@ cdef struct Wrapper:
 
 
 cdef enum:
-    FEW_COUNTS = 2048            # samples that are read while their end is sought, on the stack
+    FEW_COUNTS = 8192            # samples that are read while their end is sought, on the stack: 16 KiB
 
 
 # --- wrappers ---
@@ -381,10 +380,8 @@ cdef object copy_samples(
         end = fill(dtype.t, w.samples, w.samples_end, target, dims, ndim, flat, count, &fault, &index)
     else:
         with nogil:
-            release_turn()
             sum_up(r.sum, r.base, r.end - r.base)
             end = fill(dtype.t, w.samples, w.samples_end, target, dims, ndim, flat, count, &fault, &index)
-            acquire_turn()
     if end != w.samples_end:
         if fault == FINE or fault == NOT_A_NUMBER:
             refuse_shape(r, w, shape)
