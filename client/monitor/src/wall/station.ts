@@ -64,6 +64,7 @@ export class Station {
   /** True if the server denies one subscription for the alerts of all streams. */
   #isEach = false;
   #wasCut = false;
+  #sending: Promise<unknown> = Promise.resolve();
   #firstAttempt: number | null = null;
   #askedAt = Number.NEGATIVE_INFINITY;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -86,10 +87,14 @@ export class Station {
     if (message.kind === "beds") this.#show(message.names, message.listed);
     else if (message.kind === "layout") this.#arrange(message);
     else if (message.kind === "reconnect") this.#reconnect();
-    else
-      this.#service
-        .sendMessage(message.type as MessageType, message.data)
-        .catch((error: Error) => this.#post({ kind: "refused", code: 0, why: error.message }));
+    else this.#send(message.type as MessageType, message.data);
+  }
+
+  /** Send one message after the other, each when the server has the one before, so that many are not too many at once. */
+  #send(type: MessageType, data: Readonly<Record<string, unknown>>): void {
+    this.#sending = this.#sending
+      .then(() => this.#service.sendMessage(type, data, { acknowledged: true }))
+      .catch((error: Error) => this.#post({ kind: "refused", code: 0, why: error.message }));
   }
 
   #listen(): void {
