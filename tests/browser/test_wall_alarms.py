@@ -81,7 +81,8 @@ def test_what_is_acknowledged_on_one_page_is_gone_on_the_other_within_200_ms(ope
             first.tile("ecg/3").locator("button").click()
             second.wait("alarms.every(alarm => !alarm.isSignalling)")
             [one] = [alarm for alarm in second.alarms if alarm["kind"] == f"test_{number}"]
-            delays.append(one["changedAt"] - one["acknowledged"]["at"])
+            [own] = [alarm for alarm in first.alarms if alarm["kind"] == f"test_{number}"]
+            delays.append(one["changedAt"] - own["acknowledged"]["at"])  # from the click on
         print("acknowledged on the other page, ms:", [round(1000 * delay) for delay in delays])
         assert max(delays) < 0.2
         assert one["acknowledged"]["by"] == "Ada"

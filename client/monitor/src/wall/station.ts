@@ -33,8 +33,8 @@ const LINE = 1.2;
 const ALERTS = "alerts/";
 /** Seconds of alerts that are requested again. */
 const OVERLAP = 5;
-/** Number of streams whose alerts are followed one by one. */
-const MOST_FOLLOWED = 256;
+/** Number of streams whose alerts are followed one by one; with 64 beds, as many as a server permits by default. */
+const MOST_FOLLOWED = 190;
 
 const NOWHERE = { x: 0, y: 0, width: 0, height: 0 };
 
@@ -187,9 +187,10 @@ export class Station {
   }
 
   #followEach(): void {
-    for (const name of this.#listed.slice(0, MOST_FOLLOWED)) {
+    const names = new Set([...this.#places.keys(), ...this.#listed]); // those that are shown first
+    for (const name of names) {
       const stream = `${ALERTS}${name}`;
-      if (this.#alerts.has(stream)) continue;
+      if (this.#alerts.has(stream) || this.#alerts.size > MOST_FOLLOWED) continue;
       this.#follow(stream).granted.catch((error: Error) => {
         this.#denials.add(error);
         if (error instanceof ProtocolError)
