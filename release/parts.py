@@ -50,7 +50,7 @@ PARTS = (
         "3.0.3",
         "MIT AND Zlib",
         "pkg:npm/pako",
-        "zlib in JavaScript, in the monitor page (`ecgframe/server/monitor/monitor.js`)",
+        "zlib in JavaScript, in `monitor.js` and `wall-worker.js` of the pages (`ecgframe/server/monitor/`)",
         "licenses/pako.txt",
     ),
     Part(

@@ -66,7 +66,13 @@ class Alarm:
 
     def fields(self) -> dict[str, Any]:
         """The fields of an ANOMALY_ALERT, without ``stream``; those without a value are left out."""
-        return {name: value for name, value in asdict(self).items() if value is not None and value != ""}
+        found = ((name, getattr(self, name)) for name in self.__slots__)
+        return {name: value for name, value in found if value is not None and value != ""}
+
+    @property
+    def likeness(self) -> tuple[str, str, str]:
+        """What alarms of one episode have in common: stream, kind and lead."""
+        return self.source, self.kind, self.lead
 
     @property
     def is_done(self) -> bool:
@@ -84,6 +90,8 @@ class AlarmBook:
     def __init__(self) -> None:
         self._alarms: dict[str, Alarm] = {}
         """By name, the oldest first."""
+        self._alike: dict[tuple[str, str, str], list[Alarm]] = {}
+        """By stream, kind and lead, the oldest first."""
         self._limits: dict[str, AlarmLimits] = {}
         self.forgotten = 0
 
@@ -156,18 +164,26 @@ class AlarmBook:
             return known
         while alarm.alarm in self._alarms:
             alarm.alarm = _draw()
-        self._alarms[alarm.alarm] = alarm
+        self._remember(alarm)
         if len(self._alarms) > MOST_ALARMS:
             done = (name for name, one in self._alarms.items() if one.is_done and one is not alarm)
-            del self._alarms[next(done, next(iter(self._alarms)))]
-            self.forgotten += 1
+            self._forget(self._alarms[next(done, next(iter(self._alarms)))])
         return alarm
+
+    def _remember(self, alarm: Alarm) -> None:
+        self._alarms[alarm.alarm] = alarm
+        self._alike.setdefault(alarm.likeness, []).append(alarm)
+
+    def _forget(self, alarm: Alarm) -> None:
+        del self._alarms[alarm.alarm]
+        self._alike[alarm.likeness].remove(alarm)
+        if not self._alike[alarm.likeness]:
+            del self._alike[alarm.likeness]
+        self.forgotten += 1
 
     def _known(self, alarm: Alarm, is_near_enough: bool) -> Alarm | None:
         """The alarm of the same episode, or the same alert; None if it is not known."""
-        for one in reversed(self._alarms.values()):
-            if (one.source, one.kind, one.lead) != (alarm.source, alarm.kind, alarm.lead):
-                continue
+        for one in reversed(self._alike.get(alarm.likeness, [])):
             if one.start is None or alarm.start is None:
                 is_same = one.start is alarm.start and (one.timestamp, one.message) == (alarm.timestamp, alarm.message)
             else:
@@ -226,7 +242,7 @@ class AlarmBook:
         alarm.alarm = name
         alarm.acknowledged_by = _text(saved.get("acknowledged_by"), LONGEST_NAME)
         alarm.acknowledged_at = unix_seconds(saved.get("acknowledged_at"))
-        self._alarms[name] = alarm
+        self._remember(alarm)
 
 
 def _read(source: str, data: Mapping[str, Any], now: float) -> Alarm:

@@ -6,8 +6,9 @@ import asyncio
 import json
 import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from ..background.threads import in_thread
 from .alarm_book import AlarmBook
@@ -15,6 +16,9 @@ from .logs import logger
 from .tasks import begin
 
 __all__ = ["AlarmFile"]
+
+BETWEEN_WRITES: Final = 0.25
+"""Seconds from one write to the next: alarms may come in hundreds."""
 
 LARGEST: Final = 16 * 1024 * 1024
 """Bytes that the file may have."""
@@ -38,16 +42,18 @@ class AlarmFile:
         self._path = Path(path)
         self._is_changed = False
         self._writing: asyncio.Task[None] | None = None
+        self._closing = asyncio.Event()
         self.book = _read(self._path)
 
     def changed(self) -> None:
-        """Write the book soon. What changes while it is written is written once more."""
+        """Write the book at once, or ``BETWEEN_WRITES`` after the last time. What changes meanwhile is written too."""
         self._is_changed = True
         if self._writing is None:
             self._writing = begin(self._write())
 
     async def close(self) -> None:
-        """Wait until all changes are written."""
+        """Wait until all changes are written. From then on, each change is written at once."""
+        self._closing.set()
         while self._writing is not None:
             await asyncio.shield(self._writing)
 
@@ -56,11 +62,13 @@ class AlarmFile:
         try:
             while self._is_changed:
                 self._is_changed = False
-                text = json.dumps(self.book.to_json(), allow_nan=False)
                 try:
-                    await in_thread(_replace, self._path, text)
+                    await in_thread(_replace, self._path, self.book.to_json())
                 except OSError as error:
                     logger.error("the alarms were not written to their file: %s", error)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(BETWEEN_WRITES):
+                        await self._closing.wait()
         finally:
             self._writing = None
 
@@ -81,8 +89,9 @@ def _read(path: Path) -> AlarmBook:
         raise ValueError(f"{path}: this is no file of alarms: {error}") from error
 
 
-def _replace(path: Path, text: str) -> None:
+def _replace(path: Path, saved: dict[str, Any]) -> None:
     """Replace the file at once, so that it is never half written."""
+    text = json.dumps(saved, allow_nan=False)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:

@@ -51,7 +51,7 @@ class Limits:
     """
 
     connections: int = 4096
-    streams_per_connection: int = 64
+    streams_per_connection: int = 256
     stream_name: int = MAX_STREAM_NAME
     streams: int = 16_384
     ring_seconds: float = 30.0

@@ -85,6 +85,21 @@ def test_a_bed_says_that_it_is_denied_silent_late_or_has_gaps(open_wall):
         wall.wait("s.beds[2].condition.state === 'live'")
 
 
+@pytest.mark.parametrize("denied", [(), ("*",)])
+def test_64_beds_and_their_alerts_come_over_one_connection(open_wall, denied):
+    with Ward(70, denied=denied).running() as ward:
+        ward.silent.update(ward.names[1:])
+        wall = open_wall(ward.port)
+        wall.wait("s.beds.length === 64")
+        wall.wait("s.beds.slice(1).every(bed => bed.condition.state === 'silent')")
+        wall.wait("s.alerts !== 'asking'")
+        assert wall.state["alerts"] == ("each stream by itself" if denied else "all streams")
+        assert "64 of 70 beds" in wall.page.inner_text("#beds")
+        ward.publish("ecg/70", 0x02, {"kind": "test", "severity": "critical", "timestamp": 4e9})
+        wall.wait("alarms.length === 1")
+        assert ward.connections == 1
+
+
 def test_a_lost_connection_is_told_in_every_tile_and_comes_back(open_wall, free_port):
     with Ward(3, port=free_port).running():
         wall = open_wall(free_port)

@@ -33,8 +33,8 @@ const LINE = 1.2;
 const ALERTS = "alerts/";
 /** Seconds of alerts that are requested again. */
 const OVERLAP = 5;
-/** Number of streams whose alerts are followed one by one. */
-const MOST_FOLLOWED = 256;
+/** Number of streams whose alerts are followed one by one; with 64 beds, as many as a server permits by default. */
+const MOST_FOLLOWED = 190;
 
 const NOWHERE = { x: 0, y: 0, width: 0, height: 0 };
 
@@ -64,6 +64,7 @@ export class Station {
   /** True if the server denies one subscription for the alerts of all streams. */
   #isEach = false;
   #wasCut = false;
+  #sending: Promise<unknown> = Promise.resolve();
   #firstAttempt: number | null = null;
   #askedAt = Number.NEGATIVE_INFINITY;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -86,10 +87,14 @@ export class Station {
     if (message.kind === "beds") this.#show(message.names, message.listed);
     else if (message.kind === "layout") this.#arrange(message);
     else if (message.kind === "reconnect") this.#reconnect();
-    else
-      this.#service
-        .sendMessage(message.type as MessageType, message.data)
-        .catch((error: Error) => this.#post({ kind: "refused", code: 0, why: error.message }));
+    else this.#send(message.type as MessageType, message.data);
+  }
+
+  /** Send one message after the other, each when the server has the one before, so that many are not too many at once. */
+  #send(type: MessageType, data: Readonly<Record<string, unknown>>): void {
+    this.#sending = this.#sending
+      .then(() => this.#service.sendMessage(type, data, { acknowledged: true }))
+      .catch((error: Error) => this.#post({ kind: "refused", code: 0, why: error.message }));
   }
 
   #listen(): void {
@@ -182,9 +187,10 @@ export class Station {
   }
 
   #followEach(): void {
-    for (const name of this.#listed.slice(0, MOST_FOLLOWED)) {
+    const names = new Set([...this.#places.keys(), ...this.#listed]); // those that are shown first
+    for (const name of names) {
       const stream = `${ALERTS}${name}`;
-      if (this.#alerts.has(stream)) continue;
+      if (this.#alerts.has(stream) || this.#alerts.size > MOST_FOLLOWED) continue;
       this.#follow(stream).granted.catch((error: Error) => {
         this.#denials.add(error);
         if (error instanceof ProtocolError)

@@ -127,6 +127,7 @@ export class Tiles {
   #make(name: string): Tile {
     const box = make("article", "", "tile");
     box.dataset.bed = name;
+    box.dataset.alarm = "";
     const link = make("a", "", "open");
     link.href = this.actions.address(name);
     link.target = "_blank";

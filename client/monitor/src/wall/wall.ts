@@ -108,6 +108,10 @@ function trusted(url: string): string {
 
 function begin(): void {
   const canvas = element("traces", HTMLCanvasElement);
+  if (!("transferControlToOffscreen" in canvas)) {
+    say("This browser does not support drawing in a worker (OffscreenCanvas): use a newer one.");
+    return;
+  }
   try {
     const { socket } = serverAddress(new URL(location.href));
     const drawn = canvas.transferControlToOffscreen();
@@ -123,6 +127,7 @@ function take(message: FromWorker): void {
       reports = message.beds;
       link = message.link;
       watch();
+      showSound(); // the browser delays timers of a page that is hidden, but not this
       break;
     case "pace":
       pace = message.pace;
