@@ -44,9 +44,8 @@ class Element:
         """Wait until a condition of ``m`` holds."""
         began = time.monotonic()
         while not self.get(f"Boolean(m && ({condition}))"):
-            assert time.monotonic() < began + seconds, (
-                f"{condition} did not come true: {self.get('m && m.state')}, {self.said}, {self.page.evaluate('window.told')}"
-            )
+            late = f"{condition} did not come true: {self.get('m && m.state')}, {self.said}"
+            assert time.monotonic() < began + seconds, f"{late}, {self.page.evaluate('window.told')}"
             self.page.wait_for_timeout(20)
 
     def set(self, **attributes: str) -> None:

@@ -33,7 +33,7 @@ def run(folder: Path, *command: str) -> str:
 
 
 def packed(folder: Path) -> Path:
-    """Build and pack the package in a folder; return the archive. The test is skipped if its tools are not installed."""
+    """Build and pack the package in a folder; return the archive. Without its tools, the test is skipped."""
     if not (CLIENT / "node_modules").is_dir() or shutil.which("npm") is None:
         missing = "the tools of the client are not installed (cd client && npm ci)"
         assert "ECGFRAME_REQUIRE_PEERS" not in os.environ, missing
