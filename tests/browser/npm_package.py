@@ -11,7 +11,7 @@ import pytest
 
 CLIENT = Path(__file__).parents[2] / "client"
 EXAMPLES = CLIENT / "examples"
-SOURCES = ("src", "monitor", "package.json", "tsconfig.json", "tsconfig.build.json", "README.md", "LICENSE")
+SOURCES = ("src", "monitor", "examples", "package.json", "tsconfig.json", "tsconfig.build.json", "README.md", "LICENSE")
 SECONDS = 400
 """Time that one command may take: the registry may be slow."""
 
@@ -21,7 +21,7 @@ def run(folder: Path, *command: str) -> str:
     done = subprocess.run(
         command,
         cwd=folder,
-        env=os.environ | {"CI": "1", "NG_CLI_ANALYTICS": "false"},
+        env=os.environ | {"CI": "1", "NG_CLI_ANALYTICS": "false", "npm_config_yes": "true"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -140,7 +140,7 @@ export class EcgMonitor extends Base {
     return this.hasAttribute("calipers");
   }
   set calipers(value: boolean) {
-    this.toggleAttribute("calipers", value);
+    this.toggleAttribute("calipers", Boolean(value));
   }
 
   /** A bearer token, or a function that returns one; see `ServiceOptions.token`. No attribute, as it is a secret. */

@@ -3,6 +3,7 @@
 export { Age, type Seen } from "../src/age.js";
 export { bedside } from "../src/bedside.js";
 export { Calipers, type Corner, describe, drawCalipers, type Measure, samplesOf } from "../src/calipers.js";
+export type { Canvas2D } from "../src/canvas.js";
 export { ecgFrame } from "../src/feed.js";
 export { type Layout, type Panel, rhythmLead, type Trace } from "../src/layout.js";
 export { LiveSignal, type LiveSignalOwner } from "../src/live-signal.js";
