@@ -98,3 +98,38 @@ def test_the_program_draws_a_sheet_and_measures(archive, browser, tmp_path):
           return trace; })()"""
         assert page.evaluate(ink) > 5000
         page.close()
+
+
+WORKER = """
+import { bedside, drawGround, drawLabels, PALETTES, Sweep, TraceBuffer } from "ecgframe/monitor/parts";
+
+const buffer = new TraceBuffer(["I", "II"], 500, 5000);
+buffer.append(Float32Array.from({ length: 10_000 }, (_, at) => Math.sin(at / 40)), 5000, [1, 1], [0, 0]);
+const layout = bedside(buffer.leads, 900, 400, { speed: 25, gain: 10 });
+const pens = [0, 1, 2].map(() => new OffscreenCanvas(layout.width, layout.height).getContext("2d")!);
+drawGround(pens[0], layout, PALETTES.dark, 1);
+const sweep = new Sweep(pens[1]);
+sweep.configure(layout, PALETTES.dark, 1, buffer);
+sweep.redraw(4999);
+drawLabels(pens[2], layout, PALETTES.dark, 1);
+postMessage(pens.map((pen) => pen.getImageData(0, 0, layout.width, layout.height).data.filter(Boolean).length));
+"""
+"""Draws the paper, a live sweep and the names, and tells how many values of each canvas are not 0."""
+
+
+def test_the_parts_draw_in_a_worker(archive, browser, tmp_path):
+    run(tmp_path, "npm", "install", "--silent", "--no-audit", "--no-fund", str(archive))
+    (tmp_path / "worker.ts").write_text(WORKER, encoding="utf-8")
+    esbuild = ROOT / "client" / "node_modules" / ".bin" / "esbuild"
+    run(tmp_path, str(esbuild), "worker.ts", "--bundle", "--format=esm", "--outfile=worker.js", "--log-level=warning")
+    (tmp_path / "index.html").write_text("<!doctype html><title>A worker</title>", encoding="utf-8")
+    with serving(tmp_path) as address:
+        page = browser.new_page()
+        page.goto(address)
+        ink = page.evaluate("""new Promise((resolve, reject) => {
+          const worker = new Worker("worker.js", { type: "module" });
+          worker.onmessage = ({ data }) => resolve(data);
+          worker.onerror = ({ message }) => reject(new Error(message));
+        })""")
+        assert min(ink) > 5000
+        page.close()
