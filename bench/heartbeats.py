@@ -23,7 +23,7 @@ from ecgframe.features import HeartDetector
 from ecgframe.records import read_record, shipped_ecg
 
 DOCS = Path(__file__).parent.parent / "docs" / "features.md"
-DIST = Path(__file__).parent.parent / "client" / "dist" / "index.js"
+DIST = Path(__file__).parent.parent / "client" / "dist" / "src" / "index.js"
 IN_NODE = """
 const { HeartDetector } = await import(process.argv[1]);
 const octets = await new Response(process.stdin).arrayBuffer();

@@ -13,10 +13,10 @@ const IMPORTS = {
   "payloads alone: `pack`, `unpack`": 'export { pack, unpack } from "./src/index.js";',
 };
 
-const lines = ["| what is imported | minified | gzipped | of that, pako |", "| --- | --- | --- | --- |"];
+const lines = ["| what is imported | minified | gzipped | of that, fflate |", "| --- | --- | --- | --- |"];
 for (const [name, code] of Object.entries(IMPORTS)) {
   const [minified, gzipped] = await sizes(code, []);
-  const [, without] = await sizes(code, ["pako"]);
+  const [, without] = await sizes(code, ["fflate"]);
   lines.push(`| ${name} | ${kilobytes(minified)} | ${kilobytes(gzipped)} | ${kilobytes(gzipped - without)} |`);
 }
 

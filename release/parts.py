@@ -46,12 +46,12 @@ class Part(NamedTuple):
 
 PARTS = (
     Part(
-        "pako",
-        "3.0.3",
-        "MIT AND Zlib",
-        "pkg:npm/pako",
-        "zlib in JavaScript, in `monitor.js` and `wall-worker.js` of the pages (`ecgframe/server/monitor/`)",
-        "licenses/pako.txt",
+        "fflate",
+        "0.8.3",
+        "MIT",
+        "pkg:npm/fflate",
+        "deflate in JavaScript, in the monitor page (`ecgframe/server/monitor/monitor.js`)",
+        "licenses/fflate.txt",
     ),
     Part(
         "pydicom",

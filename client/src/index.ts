@@ -1,6 +1,6 @@
 export { crc32 } from "./codec/crc32.js";
 export type { Decompressor } from "./codec/decompressor.js";
-export { type EcgData, ecgData, physicalValues } from "./codec/ecg-data.js";
+export { type EcgData, ecgData, type Id, physicalValues } from "./codec/ecg-data.js";
 export { type ExactCounts, ExactSamples } from "./codec/exact.js";
 export { lz4 } from "./codec/lz4.js";
 export { DateTime, NdArray, type NdArrayForm, pack, type Samples, Uuid, unpack } from "./codec/messagepack-utils.js";

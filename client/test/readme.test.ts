@@ -89,7 +89,7 @@ test("the examples run", async () => {
   });
   await peer.do("publish_numbers", { stream: "ecg/1", first: 7, last: 8, leads: 12, samples: 3 });
   await until(() => drawn.length === 1);
-  expect(drawn).toEqual([Int16Array.of(7, 7, 7)]);
+  expect(drawn).toEqual([Float32Array.of(7, 7, 7)]);
   const heard = async () => (await peer.do("state")).received as { type: number; timestamp: string }[];
   await until(async () => (await heard()).length === 3);
   const received = await heard();

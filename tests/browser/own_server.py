@@ -12,6 +12,7 @@ from ecgframe import MessageType
 from ecgframe.records import shipped_ecg
 from ecgframe.server import Limits, WebSocketBinaryHandler
 from ecgframe.server.adapters.websockets import serve
+from ecgframe.server.link import Request
 from ecgframe.server.origins import Origins
 from ecgframe.server.pages import Pages
 from ecgframe.server.player import Loop, Player
@@ -49,15 +50,23 @@ class OwnServer(LoopThread):
         source: the source of the stream.
     """
 
-    def __init__(self, ahead: float | None, versions: tuple[int, ...], ring_seconds: float) -> None:
+    def __init__(
+        self, ahead: float | None, versions: tuple[int, ...], ring_seconds: float, token: str | None
+    ) -> None:
         super().__init__()
         self._limits = Limits(ring_seconds=ring_seconds)
         self.source = Source(ahead)
         self._versions = versions
+        self._token = token
+
+    async def _authenticate(self, request: Request) -> bool:
+        return self._token is None or request.bearer_token == self._token
 
     async def _run(self) -> None:
         settings = Settings(versions=self._versions)
-        async with WebSocketBinaryHandler(settings=settings, limits=self._limits) as handler:
+        async with WebSocketBinaryHandler(
+            settings=settings, limits=self._limits, authenticate=self._authenticate
+        ) as handler:
 
             async def publish(stream: str, type: MessageType, data: Mapping[str, Any]) -> None:
                 if (changed := self.source.changed(data)) is not None:
@@ -74,7 +83,11 @@ class OwnServer(LoopThread):
 
 
 def own_server(
-    *, ahead: float | None = 0.0, versions: tuple[int, ...] = (1, 2, 3), ring_seconds: float = 30.0
+    *,
+    ahead: float | None = 0.0,
+    versions: tuple[int, ...] = (1, 2, 3),
+    ring_seconds: float = 30.0,
+    token: str | None = None,
 ) -> AbstractContextManager[OwnServer]:
-    """Run a server until the block is left."""
-    return OwnServer(ahead, versions, ring_seconds).running()
+    """Run a server until the block is left. With a token, it accepts only clients that have it."""
+    return OwnServer(ahead, versions, ring_seconds, token).running()

@@ -64,6 +64,8 @@ VERIFYING = r"ecgframe verify "
 TESTING = r"(?:\.venv/bin/)?pytest "
 NOX = r"nox( |$)"
 PROGRAMS = r"python (?:tests/|-m bench)"
+PAGES_OF_OTHERS = r"npm |npx |cd my-page$|cp .*node_modules/"
+"""Run by tests/browser/test_page_frameworks.py."""
 
 
 def test_every_command_has_its_test():
@@ -80,6 +82,7 @@ def test_every_command_has_its_test():
         TESTING,
         NOX,
         PROGRAMS,
+        PAGES_OF_OTHERS,
     ]
     ours = re.compile("|".join(known))
     assert {command for _, command in COMMANDS if not ours.match(command)} == NOT_OURS

@@ -1,5 +1,6 @@
 /** Calipers: two corners of a box on the paper, and their distance in milliseconds and millivolts. */
 
+import type { Canvas2D } from "./canvas.js";
 import type { Panel } from "./layout.js";
 import type { Palette } from "./palette.js";
 import { pixelsPerMillivolt, pixelsPerSecond, type Scale } from "./scale.js";
@@ -74,7 +75,7 @@ function signed(value: number): string {
 
 /** Draw the calipers; `x` maps samples to CSS pixels. The reading is in the bar below, as it would cover traces here. */
 export function drawCalipers(
-  context: CanvasRenderingContext2D,
+  context: Canvas2D,
   calipers: Calipers,
   panel: Panel,
   scale: Scale,

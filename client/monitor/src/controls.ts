@@ -5,6 +5,7 @@ import type { Analyzer } from "./analyzer.js";
 import { element } from "./dom.js";
 import { bindKeys, type Key } from "./keys.js";
 import type { Overflow } from "./overflow.js";
+import { bindPointer } from "./pointer.js";
 import type { PrintDialog } from "./print/dialog.js";
 import { GAINS, SPEEDS } from "./scale.js";
 import { CALIPER_STEPS, type Screen } from "./screen.js";
@@ -14,8 +15,6 @@ import type { StreamChooser } from "./streams.js";
 
 /** Seconds that a key scrolls, and share of a page with Shift or a page key. */
 const SCROLL = { seconds: 0.2, page: 0.9 };
-/** CSS pixels that the pointer has to move for a drag. */
-const DRAG = 4;
 
 export class Controls {
   #settings: Settings;
@@ -36,7 +35,7 @@ export class Controls {
   ) {
     this.#settings = settings;
     this.#bindButtons();
-    this.#bindPointer();
+    bindPointer(screen, this.#overlay, changed);
     bindKeys(this.#keys());
     this.#apply(settings);
   }
@@ -143,45 +142,6 @@ export class Controls {
       { keys: ["Escape"], shown: "Esc", does: "close calipers, continue live, close panels", run: () => this.#leave() },
       { keys: ["?"], does: "show these keys", run: () => this.#toggleHelp() },
     ];
-  }
-
-  #bindPointer(): void {
-    let start: { x: number; y: number } | null = null;
-    let isDragging = false;
-    this.#overlay.addEventListener("pointerdown", (event) => {
-      if (event.button !== 0 || (event.pointerType === "touch" && this.screen.calipers === null)) return;
-      start = { x: event.offsetX, y: event.offsetY };
-      isDragging = false;
-      this.#overlay.setPointerCapture(event.pointerId);
-    });
-    this.#overlay.addEventListener("pointermove", (event) => {
-      if (start === null) {
-        this.#overlay.title = this.screen.nameAt(event.offsetX, event.offsetY);
-        return;
-      }
-      if (!isDragging && Math.hypot(event.offsetX - start.x, event.offsetY - start.y) < DRAG) return;
-      if (!isDragging) {
-        isDragging = this.screen.startCalipers(start.x, start.y);
-        this.changed();
-      }
-      if (isDragging) this.screen.dragCalipers(event.offsetX, event.offsetY);
-    });
-    const end = (): void => {
-      start = null;
-      this.changed();
-    };
-    this.#overlay.addEventListener("pointerup", end);
-    this.#overlay.addEventListener("pointercancel", end);
-    this.screen.stage.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
-  }
-
-  #wheel(event: WheelEvent): void {
-    const { review } = this.screen;
-    if (review === null) return;
-    event.preventDefault();
-    const delta = Math.abs(event.deltaX) > Math.abs(event.deltaY) ? event.deltaX : event.deltaY;
-    this.screen.scrollTo(review.first + (delta / 400) * review.buffer.samplingRate);
-    this.changed();
   }
 
   #next<K extends keyof Settings>(name: K, values: readonly Settings[K][]): void {

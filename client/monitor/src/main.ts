@@ -1,16 +1,6 @@
 /** The page: passes the events of the service and the frames of the display to its parts. */
 
-import { microsecondsNow } from "../../src/codec/send-clock.js";
-import {
-  type Message,
-  MessageType,
-  ProtocolError,
-  Sealing,
-  type Subscription,
-  VERSIONS,
-  WebSocketBinaryService,
-} from "../../src/index.js";
-import { Age, type Seen, type ServerClock } from "./age.js";
+import { MessageType, Sealing, VERSIONS, WebSocketBinaryService } from "../../src/index.js";
 import { foundAlert, readAlert } from "./alert-history.js";
 import { Alerts } from "./alerts.js";
 import { Analyzer } from "./analyzer.js";
@@ -21,7 +11,9 @@ import { ecgFrame } from "./feed.js";
 import { type Finding, Findings } from "./findings.js";
 import { FrameLog } from "./frame-log.js";
 import { HeartRateDisplay } from "./heart.js";
+import { heartDetectorFor } from "./heart-detection.js";
 import { installHook } from "./hook.js";
+import { HISTORY, LiveSignal, steady, unixSeconds } from "./live-signal.js";
 import { MoreLeads } from "./more-leads.js";
 import { Overflow } from "./overflow.js";
 import { Pace } from "./pace.js";
@@ -34,7 +26,7 @@ import { ReviewBar } from "./review.js";
 import { Screen } from "./screen.js";
 import { type ServerAddress, serverAddress } from "./server-address.js";
 import { keepInAddress, load } from "./settings.js";
-import { type EcgFrame, EcgSignal } from "./signal.js";
+import { EcgSignal } from "./signal.js";
 import { SignalLine } from "./signal-line.js";
 import { Status } from "./status.js";
 import { listStreams, StreamChooser } from "./streams.js";
@@ -42,38 +34,14 @@ import { listStreams, StreamChooser } from "./streams.js";
 /** Milliseconds between two updates of everything but the traces, also while the page is hidden. */
 const TICK = 100;
 
-/** Seconds of history that are requested for a new stream: a page and a little more. */
-const HISTORY = 12;
-
-/** Seconds without a frame of the display after which the page counts as hidden. */
-const HIDDEN = 0.25;
-
-/** Seconds between two measurements of the server's clock while the signal is not live. */
-const ASKING = 2;
-
 /** Seconds until the first connection is retried. */
 const RETRY = 3;
 
 /** Milliseconds between two requests for the list of streams. */
 const LIST = 3000;
 
-/** Seconds of the monotonic clock, as in frames of the display; and Unix seconds by that clock. */
-const steady = (): number => performance.now() / 1000;
-const unixSeconds = (): number => (performance.timeOrigin + performance.now()) / 1000;
-/** Unix seconds of the local clock as it is set now, which is compared with the server's. */
-const clock = (): number => Number(microsecondsNow()) / 1e6;
-
-let signal: EcgSignal | null = null;
 let findings = new Findings();
-/** The stream of `signal` and `findings`. */
-let watched = "";
-let displayedAt = Number.NEGATIVE_INFINITY;
-let askedAt = Number.NEGATIVE_INFINITY;
 const origins = new WeakMap<EcgSignal, Origin>();
-let subscription: Subscription | null = null;
-let subscribedAt = Number.POSITIVE_INFINITY;
-/** Timestamp of the last message of the stream, in microseconds since 1970. */
-let lastTaken: bigint | null = null;
 let firstConnection: ReturnType<typeof setTimeout> | undefined;
 let firstConnectionAt: number | null = null;
 
@@ -88,7 +56,6 @@ const heartRate = new HeartRateDisplay();
 const signalLine = new SignalLine();
 const pace = new Pace();
 const presence = new Presence(steady());
-const age = new Age();
 const authenticity = new Authenticity(signers.faults);
 const settings = load(location.search, localStorage);
 const screen = new Screen(
@@ -106,8 +73,8 @@ const review = new ReviewBar(screen);
 const past = new Past({
   host: service,
   screen,
-  stream: () => watched,
-  signal: () => signal,
+  stream: () => live.stream,
+  signal: () => live.signal,
   version: () => service.negotiated?.version ?? 0,
   alert: ({ data }) => alerts.add(readAlert(data, unixSeconds())),
 });
@@ -118,11 +85,33 @@ const chooser = new StreamChooser(new URLSearchParams(location.search).get("stre
   if (byHand) keepInAddress({ stream: name });
   watch(name);
 });
+const live: LiveSignal = new LiveSignal(service, {
+  took: (message) => authenticity.took(message),
+  frameOf: ecgFrame,
+  begins(frame, before) {
+    tell(findings.end("the leads or the sampling rate changed", before?.seconds ?? 0));
+    const signal = new EcgSignal(frame, heartDetectorFor(frame));
+    screen.continueWith(signal);
+    controls.describe(signal);
+    return signal;
+  },
+  kept(signal, frame, message, first) {
+    tell(findings.update(signal.heart, signal.seconds));
+    originOf(signal).note(first, frame, message.data);
+    if (message.timestamp !== null) past.arrived(Number(message.timestamp) / 1e6, frame.timestamp);
+    presence.arrived(steady(), frame.samples / frame.samplingRate);
+    const latency = live.latencyOf(message);
+    if (latency !== null) status.travelled(latency);
+  },
+  lost: (gap) => past.lost(gap),
+  failed: (error) => log.blame(error.message),
+  denied: (error) => presence.refused(error.message),
+});
 const paper = new PrintDialog({
   screen,
   origin: originOf,
   stream: () => chooser.value,
-  signal: () => signal,
+  signal: () => live.signal,
   condition: (shown) => ({
     isLost: presence.isLost,
     badge: element("connection", HTMLElement).textContent ?? "",
@@ -131,87 +120,27 @@ const paper = new PrintDialog({
   now: unixSeconds,
 });
 const controls = new Controls(screen, alerts, analyzer, chooser, paper, settings, overflow, () =>
-  review.update(signal),
+  review.update(live.signal),
 );
-
 /** Show another stream. */
 function watch(name: string): void {
-  void subscription?.unsubscribe();
-  forget();
-  watched = name;
-  subscribe(name);
-}
-
-/** Subscribe from the last message on, or from `HISTORY` seconds ago, so that there is a full page at once. */
-function subscribe(name: string): void {
-  const since = lastTaken === null ? 1000 * (unixSeconds() - HISTORY) : Number(lastTaken / 1000n);
-  const mine = service.subscribe(name, take, {
-    since: new Date(since),
-    onGap: (gap) => {
-      signal?.interrupt(gap.to < gap.from);
-      past.lost(gap);
-    },
-  });
-  presentFirst(mine);
-  mine.granted.catch((error: Error) => {
-    if (mine === subscription) presence.refused(error.message);
-  });
-  subscription = mine;
-}
-
-/** Have the present sent first after an interruption, where the server's history brings the rest. */
-function presentFirst(of: Subscription | null): void {
-  if (of !== null) of.catchUp = (service.negotiated?.version ?? 0) >= HISTORY_SINCE ? 1000 * HISTORY : null;
-}
-
-function forget(): void {
   past.clear();
-  tell(findings.end("no longer watched", signal?.seconds ?? 0));
+  tell(findings.end("no longer watched", live.signal?.seconds ?? 0));
   findings = new Findings();
-  signal = null;
-  lastTaken = null;
+  live.watch(name);
+  presentFirst();
   screen.show(null);
   heartRate.clear();
   status.clear();
-  age.clear();
   authenticity.clear();
   presence.watching(steady());
 }
 
-function take(message: Message): void {
-  authenticity.took(message);
-  if (message.type !== MessageType.ECG_DATA) return;
-  if (message.timestamp !== null && message.timestamp === lastTaken) return; // a new subscription begins with the last message
-  lastTaken = message.timestamp;
-  try {
-    keep(ecgFrame(message), message);
-    measureLatency(message);
-  } catch (error) {
-    if (!(error instanceof ProtocolError)) throw error;
-    log.blame(error.message);
-  }
-}
-
-/** Add a frame to the signal. */
-function keep(frame: EcgFrame, { timestamp, data }: Message): void {
-  if (frame.samples === 0 || frame.leads.length === 0) return;
-  const now = steady();
-  if (signal === null || !signal.fits(frame)) {
-    tell(findings.end("the leads or the sampling rate changed", signal?.seconds ?? 0));
-    signal = new EcgSignal(frame);
-    screen.continueWith(signal);
-    controls.describe(signal);
-    age.clear();
-  }
-  signal.take(frame, now);
-  tell(findings.update(signal.heart, signal.seconds));
-  const { end } = signal.buffer;
-  const sent = timestamp === null ? null : Number(timestamp) / 1e6;
-  const place = { first: end - frame.samples, end, rate: signal.head.rate };
-  age.arrived({ ...place, taken: frame.timestamp, sent, at: clock() }, now);
-  originOf(signal).note(place.first, frame, data);
-  if (sent !== null) past.arrived(sent, frame.timestamp);
-  presence.arrived(now, frame.samples / frame.samplingRate);
+/** Have the present sent first after an interruption, where the server's history brings the rest. */
+function presentFirst(): void {
+  const { subscription } = live;
+  const isKept = (service.negotiated?.version ?? 0) >= HISTORY_SINCE;
+  if (subscription !== null) subscription.catchUp = isKept ? 1000 * HISTORY : null;
 }
 
 /** The texts and calibrations that the messages of a signal had. */
@@ -223,36 +152,9 @@ function originOf(of: EcgSignal): Origin {
 
 /** Add the findings of this page's detector to the alerts. */
 function tell(found: readonly Finding[]): void {
+  const { signal, stream } = live;
   const timeOf = (second: number): number => signal?.timeOf(second * signal.buffer.samplingRate) ?? Number.NaN;
-  for (const finding of found) alerts.add(foundAlert(finding, watched, timeOf, unixSeconds()));
-}
-
-/** Measure the latency, except of messages that the server had kept for a resume. */
-function measureLatency(message: Message): void {
-  if (message.timestamp === null) return;
-  const { clockOffset } = service.statistics;
-  if (clockOffset === null) return;
-  const sent = Number(message.timestamp) / 1e6 - clockOffset;
-  if (sent > subscribedAt) status.travelled(clock() - sent);
-}
-
-function serverClock(): ServerClock | null {
-  const { clockOffset: offset, clockError: error } = service.statistics;
-  return offset === null || error === null ? null : { offset, error };
-}
-
-/** The age of the shown samples. While they are not live, the server's clock is measured again. */
-function seen(now: number): Seen | null {
-  if (signal === null) return null;
-  if (now - displayedAt > HIDDEN) signal.head.advanceUnseen(now);
-  const { position } = signal.head;
-  const { end } = signal.buffer;
-  const found = age.at(Number.isNaN(position) ? end : Math.min(position, end), clock(), now, serverClock());
-  if (!presence.isLive && service.state === "open" && now - askedAt > ASKING) {
-    askedAt = now;
-    service.ping().catch(() => {}); // a lost connection is reported elsewhere
-  }
-  return found;
+  for (const finding of found) alerts.add(foundAlert(finding, stream, timeOf, unixSeconds()));
 }
 
 document.addEventListener("securitypolicyviolation", ({ effectiveDirective, blockedURI }) => {
@@ -265,10 +167,7 @@ service.on("message", (message) => {
 service.on("state", ({ state }) => presence.linked(state));
 service.on("negotiated", ({ version, capabilities }) => {
   status.negotiated(version, [...capabilities].sort());
-  presentFirst(subscription);
-});
-service.on("subscribed", () => {
-  subscribedAt = clock();
+  presentFirst();
 });
 service.on("frame", ({ direction, bytes, at }) => log.add(direction, bytes, at / 1000));
 service.on("error", ({ error }) => {
@@ -276,10 +175,10 @@ service.on("error", ({ error }) => {
   authenticity.failed(error);
 });
 service.on("attested", (found) => {
-  if (found.stream === watched) authenticity.attested(found);
+  if (found.stream === live.stream) authenticity.attested(found);
 });
 service.on("unattested", ({ stream, numbers }) => {
-  if (stream === watched) authenticity.unattested(numbers);
+  if (stream === live.stream) authenticity.unattested(numbers);
 });
 
 /** Connect and subscribe. The service retries later connections by itself, but not the first. */
@@ -287,8 +186,8 @@ function connect(): void {
   if (server === null) return;
   clearTimeout(firstConnection);
   firstConnectionAt = null;
-  // A closed service has ended its subscriptions; the received samples stay.
-  if (chooser.value !== "" && subscription?.status !== "asked") subscribe(chooser.value);
+  live.subscribe(); // a closed service has ended its subscriptions; the received samples stay
+  presentFirst();
   service.connect(server.socket.href).catch((error: Error) => {
     presence.refused(error.message);
     firstConnectionAt = Date.now() + 1000 * RETRY;
@@ -329,8 +228,9 @@ async function list(): Promise<void> {
 function display(at: number): void {
   requestAnimationFrame(display);
   const began = performance.now();
-  displayedAt = at / 1000;
+  live.displayed(at / 1000);
   screen.draw(at / 1000);
+  const { signal } = live;
   if (signal !== null && !presence.isLost) heartRate.beat(signal);
   look();
   pace.note(at, performance.now() - began);
@@ -338,15 +238,17 @@ function display(at: number): void {
 
 /** Update the heart rate, also while the page is hidden. */
 function look(): void {
+  const { signal } = live;
   if (signal === null || presence.isLost) heartRate.clear();
   else heartRate.update(signal, findings.rhythm, steady());
 }
 
 function tick(): void {
   const now = steady();
+  const { signal } = live;
   const { reconnections, droppedByServer, roundTrip } = service.statistics;
   presence.update(now, {
-    seen: seen(now),
+    seen: live.seen(now, presence.isLive),
     roundTrip,
     version: service.negotiated?.version ?? null,
     change: signal?.head.change ?? null,
@@ -360,7 +262,6 @@ function tick(): void {
   if (heartRate.alarm !== "") document.title = `${heartRate.alarm} – ecgframe monitor`;
   signalLine.update(presence.isLost ? null : signal);
   review.update(signal);
-  past.update(now);
   moreLeads.update();
   analyzer.update(now, screen.review !== null);
   status.update(now, {
@@ -374,6 +275,6 @@ function tick(): void {
 const server = findServer();
 connect();
 void list();
-installHook({ service, screen, presence, alerts, pace, stream: () => chooser.value, signal: () => signal });
+installHook({ service, screen, presence, alerts, pace, stream: () => chooser.value, signal: () => live.signal });
 requestAnimationFrame(display);
 setInterval(tick, TICK);

@@ -1,5 +1,6 @@
 /** ECG paper: the grid of 1 mm and 5 mm, calibration pulses of 1 mV, names and scale. */
 
+import type { Canvas2D } from "./canvas.js";
 import type { Layout, Panel } from "./layout.js";
 import type { Palette } from "./palette.js";
 import { MARGIN, pixelsPerMillivolt, type Scale } from "./scale.js";
@@ -10,7 +11,7 @@ const PULSE = { before: 1.5, wide: 4 };
 const FINEST = 2.4;
 
 /** Draw the background and the grid. */
-export function drawGround(context: CanvasRenderingContext2D, layout: Layout, palette: Palette, ratio: number): void {
+export function drawGround(context: Canvas2D, layout: Layout, palette: Palette, ratio: number): void {
   const { width, height, scale } = layout;
   context.setTransform(1, 0, 0, 1, 0, 0);
   context.fillStyle = palette.paper;
@@ -26,7 +27,7 @@ export function drawGround(context: CanvasRenderingContext2D, layout: Layout, pa
 export const PLATE = { opacity: 0.75, beside: 4, above: 1, below: 2 };
 
 /** Draw calibration pulses, names and scale, for a canvas above the traces. */
-export function drawLabels(context: CanvasRenderingContext2D, layout: Layout, palette: Palette, ratio: number): void {
+export function drawLabels(context: Canvas2D, layout: Layout, palette: Palette, ratio: number): void {
   const { height, scale } = layout;
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   for (const panel of layout.panels) {
@@ -45,13 +46,7 @@ export function drawLabels(context: CanvasRenderingContext2D, layout: Layout, pa
 }
 
 /** Draw the lines of the grid, one each `every` millimetres, on whole pixels of the screen, so that they are sharp. */
-function drawGrid(
-  context: CanvasRenderingContext2D,
-  layout: Layout,
-  every: number,
-  colour: string,
-  ratio: number,
-): void {
+function drawGrid(context: Canvas2D, layout: Layout, every: number, colour: string, ratio: number): void {
   const step = every * layout.scale.millimetre * ratio;
   const width = Math.ceil(layout.width * ratio);
   const height = Math.ceil(layout.height * ratio);
@@ -61,13 +56,7 @@ function drawGrid(
   for (let y = 0; y < height; y += step) context.fillRect(0, Math.round(y), width, thick);
 }
 
-function drawPulse(
-  context: CanvasRenderingContext2D,
-  x: number,
-  baseline: number,
-  scale: Scale,
-  palette: Palette,
-): void {
+function drawPulse(context: Canvas2D, x: number, baseline: number, scale: Scale, palette: Palette): void {
   const { millimetre } = scale;
   const top = baseline - pixelsPerMillivolt(scale);
   const rise = x + PULSE.before * millimetre;
@@ -85,7 +74,7 @@ function drawPulse(
 }
 
 /** Draw a short line at the panel's left edge in each row: another lead begins there. */
-function drawBoundary(context: CanvasRenderingContext2D, panel: Panel, scale: Scale, palette: Palette): void {
+function drawBoundary(context: Canvas2D, panel: Panel, scale: Scale, palette: Palette): void {
   context.fillStyle = palette.trace;
   for (const { baseline } of panel.traces) {
     const height = 3 * scale.millimetre;
@@ -94,12 +83,12 @@ function drawBoundary(context: CanvasRenderingContext2D, panel: Panel, scale: Sc
 }
 
 /** The name of a trace, shortened to fit its panel. */
-export function shortName(context: CanvasRenderingContext2D, name: string, panel: Panel, scale: Scale): string {
+export function shortName(context: Canvas2D, name: string, panel: Panel, scale: Scale): string {
   return shortened(context, name, panel.width - 8, nameSize(scale));
 }
 
 /** Cut out the middle of a text that is too long, as the names of many leads differ at their ends. */
-function shortened(context: CanvasRenderingContext2D, text: string, room: number, size: number): string {
+function shortened(context: Canvas2D, text: string, room: number, size: number): string {
   context.font = font(size);
   if (context.measureText(text).width <= room) return text;
   const letters = [...text];
@@ -123,14 +112,7 @@ function nameSize(scale: Scale): number {
   return Math.max(11, Math.min(15, 3.2 * scale.millimetre));
 }
 
-function drawText(
-  context: CanvasRenderingContext2D,
-  text: string,
-  x: number,
-  y: number,
-  size: number,
-  palette: Palette,
-): void {
+function drawText(context: Canvas2D, text: string, x: number, y: number, size: number, palette: Palette): void {
   context.font = font(size);
   context.textBaseline = "top";
   context.fillStyle = palette.paper;

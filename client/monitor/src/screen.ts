@@ -3,7 +3,7 @@
 import { bedside } from "./bedside.js";
 import { Calipers, type Corner, describe, drawCalipers, samplesOf } from "./calipers.js";
 import type { Layout, Panel } from "./layout.js";
-import { PALETTES } from "./palette.js";
+import { PALETTES, type Palette } from "./palette.js";
 import { drawGround, drawLabels, shortName } from "./paper.js";
 import { pixelsPerMillivolt, pixelsPerSecond } from "./scale.js";
 import type { Settings } from "./settings.js";
@@ -44,11 +44,13 @@ export class Screen {
   readonly #paper: CanvasRenderingContext2D;
   readonly #overlay: CanvasRenderingContext2D;
   readonly #labels: CanvasRenderingContext2D;
+  readonly #resizes = new ResizeObserver(() => this.restyle(this.#settings));
 
   /**
    * @param stage the box that the paper fills.
    * @param scroller holds the canvases, and scrolls if they are larger.
    * @param canvases from the lowest to the highest.
+   * @param paletteOf gives the colours; by default, those of the theme.
    */
   constructor(
     readonly stage: HTMLElement,
@@ -60,13 +62,24 @@ export class Screen {
       readonly labels: HTMLCanvasElement;
     },
     settings: Settings,
+    readonly paletteOf: (settings: Settings) => Palette = ({ theme }) => PALETTES[theme],
   ) {
     this.#settings = settings;
     this.#paper = pen(canvases.paper);
     this.sweep = new Sweep(pen(canvases.traces));
     this.#labels = pen(canvases.labels);
     this.#overlay = pen(canvases.overlay);
-    new ResizeObserver(() => this.restyle(this.#settings)).observe(stage);
+    this.connect();
+  }
+
+  /** Observe the size of the box. */
+  connect(): void {
+    this.#resizes.observe(this.stage);
+  }
+
+  /** Observe the box no longer. */
+  disconnect(): void {
+    this.#resizes.disconnect();
   }
 
   /** Show the signal of another stream, or none. */
@@ -280,7 +293,7 @@ export class Screen {
     this.scroller.classList.toggle("tall", layout.height > height);
     if (scrolls) this.scroller.tabIndex = 0;
     else this.scroller.removeAttribute("tabindex");
-    const palette = PALETTES[this.#settings.theme];
+    const palette = this.paletteOf(this.#settings);
     drawGround(this.#paper, layout, palette, ratio);
     clear(this.#labels);
     drawLabels(this.#labels, layout, palette, ratio);
@@ -327,7 +340,7 @@ export class Screen {
     const left = panel.x - panel.begin * pixelsPerSecond(layout.scale);
     const x = (sample: number): number => left + (sample - review.first) * step;
     this.#overlay.setTransform(this.#pixelRatio, 0, 0, this.#pixelRatio, 0, 0);
-    drawCalipers(this.#overlay, calipers, panel, layout.scale, PALETTES[this.#settings.theme], x);
+    drawCalipers(this.#overlay, calipers, panel, layout.scale, this.paletteOf(this.#settings), x);
     this.#overlayNeedsClear = true;
   }
 

@@ -49,7 +49,8 @@ function sourceOf({ heart, quality, rate, refusal }: EcgSignal): string {
   return `${Number.isNaN(rate) ? "No heart rate: looking for beats in" : "Heart rate from"} lead ${heart.lead}${leads}`;
 }
 
-function faultsOf({ buffer, quality }: EcgSignal): { quality: LeadQuality; text: string }[] {
+/** Texts about the leads that are off, saturated or noisy. */
+export function faultsOf({ buffer, quality }: EcgSignal): { quality: LeadQuality; text: string }[] {
   return FAULTS.flatMap(({ quality: kind, words }) => {
     const names = buffer.leads.filter((_, lead) => quality[lead] === kind);
     if (names.length === 0) return [];

@@ -1,6 +1,6 @@
 /** The signal of one stream: samples, times and beats. */
 
-import { HeartDetector, type HeartStatus, Rhythm } from "../../src/features/index.js";
+import { type HeartDetector, type HeartStatus, Rhythm } from "../../src/features/index.js";
 import type { HeartState } from "./findings.js";
 import { rhythmLead } from "./layout.js";
 import { Playhead } from "./playhead.js";
@@ -76,8 +76,6 @@ export class EcgSignal {
   told = NOTHING_TOLD;
   /** True if the counts per millivolt are assumed. */
   isGuessed = false;
-  /** Null if the sampling rate is out of the detector's range. */
-  readonly #detector: HeartDetector | null;
   #status: HeartStatus | null = null;
   /** When the newest frame arrived, by a monotonic clock, and how long its signal lasts. */
   #arrived = 0;
@@ -88,9 +86,14 @@ export class EcgSignal {
 
   /**
    * @param frame the first of the signal.
+   * @param detector finds the heartbeats; null for none.
    * @param kept seconds of the signal that are kept.
    */
-  constructor(frame: EcgFrame, kept = KEPT) {
+  constructor(
+    frame: EcgFrame,
+    readonly detector: HeartDetector | null,
+    kept = KEPT,
+  ) {
     const { leads, samplingRate } = frame;
     const affordable = Math.floor(KEPT_BYTES / (4 * Math.max(1, leads.length)));
     this.buffer = new TraceBuffer(
@@ -99,7 +102,6 @@ export class EcgSignal {
       Math.max(1, Math.min(Math.ceil(kept * samplingRate), affordable)),
     );
     this.rhythm = rhythmLead(leads);
-    this.#detector = detectorFor(samplingRate, leads);
   }
 
   /** Returns whether a frame has the same leads and sampling rate. */
@@ -128,7 +130,7 @@ export class EcgSignal {
       this.gaps += 1;
       this.missing += missing;
       this.buffer.skip(missing);
-      this.#addPeaks(this.#detector?.skip(missing));
+      this.#addPeaks(this.detector?.skip(missing));
       this.head.interrupted();
     }
     const first = this.buffer.end;
@@ -236,15 +238,15 @@ export class EcgSignal {
 
   /** Why this signal cannot have a heart rate; otherwise empty. */
   get refusal(): string {
-    return this.#detector === null ? `no heart rate at ${this.buffer.samplingRate} Hz` : "";
+    return this.detector === null ? `no heart rate at ${this.buffer.samplingRate} Hz` : "";
   }
 
   #detectBeats(frame: EcgFrame): void {
-    if (this.#detector === null) return;
+    if (this.detector === null) return;
     const { told } = this;
-    this.#addPeaks(this.#detector.feed(inMillivolts(frame), told.spikes));
-    this.#status = this.#detector.status;
-    for (const { sample } of this.#detector.takePacingSpikes()) this.buffer.markSpike({ sample, seen: true });
+    this.#addPeaks(this.detector.feed(inMillivolts(frame), told.spikes));
+    this.#status = this.detector.status;
+    for (const { sample } of this.detector.takePacingSpikes()) this.buffer.markSpike({ sample, seen: true });
   }
 
   #addPeaks(beats: readonly { readonly sample: number }[] = []): void {
@@ -262,13 +264,4 @@ function inMillivolts({ signal, samples, gain, baseline, leads, told }: EcgFrame
       row[index] = (Number(signal[lead * samples + index]) - baseline[lead]) / gain[lead];
     return row;
   });
-}
-
-function detectorFor(samplingRate: number, leads: readonly string[]): HeartDetector | null {
-  try {
-    return new HeartDetector(samplingRate, leads);
-  } catch (error) {
-    if (error instanceof RangeError) return null;
-    throw error;
-  }
 }

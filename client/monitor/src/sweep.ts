@@ -3,6 +3,7 @@
  * drawn: a blank bar ahead of the head erases the samples of the previous page.
  */
 
+import type { Canvas2D } from "./canvas.js";
 import type { Layout, Panel } from "./layout.js";
 import type { Palette } from "./palette.js";
 import { drawLine } from "./polyline.js";
@@ -38,7 +39,7 @@ export class Sweep {
   /** Number of pacing spikes that were known when the canvas was last drawn. */
   #marked = 0;
 
-  constructor(readonly context: CanvasRenderingContext2D) {}
+  constructor(readonly context: Canvas2D) {}
 
   /** Set layout, colours and buffer. The caller then draws everything again. */
   configure(layout: Layout, palette: Palette, ratio: number, buffer: TraceBuffer): void {
@@ -221,7 +222,7 @@ export class Sweep {
   }
 
   /** Hatch missing samples. @param lead the only lead whose row is hatched; by default, all rows are */
-  #hatch(context: CanvasRenderingContext2D, from: number, to: number, lead?: number): void {
+  #hatch(context: Canvas2D, from: number, to: number, lead?: number): void {
     if (to <= from || this.#hatching === null) return;
     context.fillStyle = this.#hatching;
     this.#forEachBox(from, to, (x, width, panel) => {
@@ -272,7 +273,7 @@ function mod(value: number, by: number): number {
 }
 
 /** A triangle that points up. */
-function drawMark(context: CanvasRenderingContext2D, x: number, y: number): void {
+function drawMark(context: Canvas2D, x: number, y: number): void {
   context.beginPath();
   context.moveTo(x, y);
   context.lineTo(x + SPIKE.wide / 2, y + SPIKE.high);
@@ -281,7 +282,7 @@ function drawMark(context: CanvasRenderingContext2D, x: number, y: number): void
 }
 
 /** The hatching of missing samples. */
-function hatching(context: CanvasRenderingContext2D, palette: Palette, ratio: number): CanvasPattern | null {
+function hatching(context: Canvas2D, palette: Palette, ratio: number): CanvasPattern | null {
   const size = Math.round(8 * ratio);
   const tile = new OffscreenCanvas(size, size);
   const pen = tile.getContext("2d");

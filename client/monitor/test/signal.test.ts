@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { heartDetectorFor } from "../src/heart-detection.js";
 import { type EcgFrame, EcgSignal, NOTHING_TOLD } from "../src/signal.js";
 
 const RATE = 500;
@@ -26,7 +27,7 @@ function frame(sequence: number | null, at: number, timestamp: number | null): E
 
 /** The page in front of a server that is away from second 10 to 12, and back with another clock. */
 function restarted(clock: number, isNumbered: boolean, isTold: boolean) {
-  const signal = new EcgSignal(frame(0, 0, START));
+  const signal = new EcgSignal(frame(0, 0, START), heartDetectorFor(frame(0, 0, START)));
   const seen: { now: number; head: number; end: number; rate: number }[] = [];
   let next = 0;
   for (let tick = 0; tick < 60 * 40; tick += 1) {
@@ -74,6 +75,6 @@ describe("a signal whose server is back with another clock", () => {
     const [gap] = signal.buffer.gaps;
     expect(signal.timeOf(RATE)).toBeCloseTo(START + 1, 3);
     expect(signal.timeOf(gap.to + RATE)).toBeCloseTo(START + 13 - 3600, 3);
-    expect(Number.isNaN(new EcgSignal(frame(0, 0, null)).timeOf(0))).toBe(true);
+    expect(Number.isNaN(new EcgSignal(frame(0, 0, null), null).timeOf(0))).toBe(true);
   });
 });

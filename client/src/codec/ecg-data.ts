@@ -5,6 +5,7 @@ import { fieldOf } from "./fields.js";
 import { NdArray } from "./messagepack-utils.js";
 import { pathText } from "./path.js";
 import type { Message } from "./protocol-handler.js";
+import { Uuid } from "./uuid.js";
 
 /** The fields of an ECG_DATA message. */
 export interface EcgData {
@@ -25,14 +26,21 @@ export interface EcgData {
   readonly missing: number | null;
   readonly stream: string | null;
   readonly sequence: number | null;
+  /** Who measured, and on whom; null if the message does not say it as text, an integer or a UUID. */
+  readonly deviceId: Id | null;
+  readonly patientId: Id | null;
 }
+
+/** The name of a device or a patient. */
+export type Id = string | number | bigint | Uuid;
 
 /** Largest number of leads of a signal without samples. A shape alone could claim four thousand million. */
 const MOST_EMPTY_LEADS = 256;
 
-const FIELDS = "signal sampling_rate samplingRate timestamp leads units gain baseline missing stream sequence".split(
-  " ",
-);
+const FIELDS = [
+  "signal sampling_rate samplingRate timestamp leads units gain baseline missing stream sequence",
+  "device_id deviceId patient_id patientId",
+].flatMap((names) => names.split(" "));
 
 type Fields = Record<string, unknown>;
 
@@ -76,6 +84,8 @@ function read(fields: Fields): EcgData {
     missing: fields.missing == null ? null : Number(checked("missing", fields.missing, isInteger, "an integer")),
     stream: optional("stream", fields.stream, isText, "text"),
     sequence: optional("sequence", fields.sequence, Number.isInteger, "an integer"),
+    deviceId: idOf(fields.device_id ?? fields.deviceId),
+    patientId: idOf(fields.patient_id ?? fields.patientId),
   };
 }
 
@@ -116,6 +126,11 @@ function ofRows(rows: readonly unknown[]): NdArray {
     for (let i = 0; i < width; i++) data[lead * width + i] = Number(row[i]);
   });
   return new NdArray(data, [rows.length, width]);
+}
+
+/** Of another type, it is left out: a signal is worth showing whoever it is of. */
+function idOf(value: unknown): Id | null {
+  return isText(value) || isInteger(value) || value instanceof Uuid ? (value as Id) : null;
 }
 
 function millisecondsOf(time: unknown): number | null {

@@ -5,6 +5,7 @@ import { Age, type ServerClock } from "../age.js";
 import { type Alert, foundAlert } from "../alert-history.js";
 import { ecgFrame } from "../feed.js";
 import { type Finding, Findings } from "../findings.js";
+import { heartDetectorFor } from "../heart-detection.js";
 import { EcgSignal } from "../signal.js";
 import { type Condition, conditionOf } from "./condition.js";
 
@@ -87,7 +88,7 @@ export class Bed {
       found.push(
         ...this.#alerts(this.#findings.end("the leads or the sampling rate changed", this.signal?.seconds ?? 0), unix),
       );
-      this.signal = new EcgSignal(frame, KEPT);
+      this.signal = new EcgSignal(frame, heartDetectorFor(frame), KEPT);
       this.#findings = new Findings();
       this.#age.clear();
     }

@@ -42,7 +42,7 @@ function frame(sequence: number, value: number) {
 
 /** Play so many seconds. */
 function play(strip: Strip, canvas: Canvas, seconds: number, value: number, lost: readonly number[] = []): EcgSignal {
-  const signal = new EcgSignal(frame(0, value), 40);
+  const signal = new EcgSignal(frame(0, value), null, 40);
   for (let tick = 0; tick < seconds * 60; tick += 1) {
     const now = tick / 60;
     if (tick % 3 === 0 && !lost.includes(tick / 3)) signal.take(frame(tick / 3, value), now);

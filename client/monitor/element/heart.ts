@@ -1,0 +1,3 @@
+/** `ecgframe/monitor/heart`: heartbeats, for the property `detector` of `<ecg-monitor>`. */
+
+export { heartDetectorFor } from "../src/heart-detection.js";
