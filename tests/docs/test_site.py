@@ -67,6 +67,7 @@ KINDS = {
     "sh": "test_shell_blocks.py",
     "frame": "test_protocol_page.py",
     "nginx": "server/test_proxies.py",
+    "c": "examples/test_device.py",
     "toml": "server/test_token_file.py",
     "haproxy": "server/test_proxies.py",
     "caddy": "server/test_proxies.py",
