@@ -10,6 +10,7 @@ from ._header cimport FLAGS, FORMS, TYPES, Header, as_byte
 
 from datetime import timedelta
 from operator import index
+from types import GenericAlias
 
 from .constructors import message as constructor
 from .._signatures import DeclaredSignature
@@ -21,6 +22,8 @@ __all__ = ["Message", "message_of"]
 @cython.freelist(8)
 cdef class Message:
     """One decoded frame.
+
+    For type checkers, it is generic in its data: ``Message[EcgData]``; see ``messages.holds``.
 
     Attributes:
         type: the ``MessageType``.
@@ -41,6 +44,7 @@ cdef class Message:
     """
 
     __signature__ = DeclaredSignature(constructor)
+    __class_getitem__ = classmethod(GenericAlias)
 
     def __init__(
         self, type, data, int version, flags, timestamp, Py_ssize_t nbytes=0, stream_id=None, sequence=None, form=None,

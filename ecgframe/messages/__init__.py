@@ -15,7 +15,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from typing import Annotated, Any, Final, Literal, NamedTuple, Required, TypeAlias, TypedDict, get_args, get_type_hints
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Final,
+    Literal,
+    NamedTuple,
+    Required,
+    TypeAlias,
+    TypedDict,
+    TypeGuard,
+    TypeVar,
+    get_args,
+    get_type_hints,
+)
 from uuid import UUID
 
 import numpy as np
@@ -38,6 +52,11 @@ from ..protocol import (
 )
 from . import rules, template_rules
 from .rules import Fault, Rule, rule
+
+if TYPE_CHECKING:
+    from .._core import Message
+
+Payload = TypeVar("Payload")
 
 
 class Alias(NamedTuple):
@@ -429,6 +448,35 @@ PAYLOADS: Final[Mapping[MessageType, Any]] = {
 """The payload of each message type: a ``TypedDict``, a union of two alternatives, or ``Any``."""
 
 _signatures.describe_typed_dicts(globals())
+
+_TYPES_OF: Final = {one: type for type, payload in PAYLOADS.items() for one in (payload, *get_args(payload))}
+
+
+def holds(message: "Message[Any]", payload: type[Payload]) -> "TypeGuard[Message[Payload]]":
+    """Return whether a message is of the type with this payload; type checkers then know its fields.
+
+    >>> if holds(message, EcgData):
+    ...     rate = message.data["sampling_rate"]
+
+    This looks at the type of the message alone. A codec with ``validate=True``, and every session, has checked the
+    fields.
+
+    Args:
+        message: the message.
+        payload: one of the payloads of ``PAYLOADS``, such as ``EcgData``. Of a type with two of them, the message has
+            to have the required fields of this one.
+
+    Raises:
+        TypeError: it is none of them.
+    """
+    type = None if payload is Any else _TYPES_OF.get(payload)
+    if type is None:
+        raise TypeError(f"a payload is one of PAYLOADS, such as EcgData, not {payload!r}")
+    if message.type is not type:
+        return False
+    needed: frozenset[str] = getattr(payload, "__required_keys__", frozenset())
+    return PAYLOADS[type] is payload or (isinstance(message.data, Mapping) and needed <= message.data.keys())
+
 
 # From annotations to checks
 

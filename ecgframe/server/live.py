@@ -67,6 +67,7 @@ class LiveServer:
     Attributes:
         loop: the recording.
         streams: names of the streams to play; without any, viewers get only the streams of other servers.
+        also: further recordings, each with the name of the stream on which it is played.
         frame_seconds: length of a frame.
         speed: how many times faster than recorded to play.
         alert_seconds: seconds from one demonstration alert to the next; 0 for none.
@@ -89,6 +90,7 @@ class LiveServer:
 
     loop: Loop
     streams: tuple[str, ...]
+    also: tuple[tuple[str, Loop], ...] = ()
     frame_seconds: Fraction = Fraction(1, 20)
     speed: float = 1.0
     alert_seconds: float = 0.0
@@ -122,7 +124,8 @@ class LiveServer:
             RecordError: a frame would have no sample.
             Exception: the error that ended the playback.
         """
-        shown = ClientStreams(self.streams)
+        played = (*self.streams, *(stream for stream, _ in self.also))
+        shown = ClientStreams(played)
         alarms = self._alarms(shown)
         detection = _detection(alarms.publish) if self.detect else None
 
@@ -154,7 +157,7 @@ class LiveServer:
                 following.append(asyncio.create_task(self.token_file.follow(handler)))
             try:
                 ready(port)
-                await (_play_until(stop, playing) if self.streams else stop.wait())
+                await (_play_until(stop, playing) if played else stop.wait())
             finally:
                 for task in following:
                     task.cancel()
@@ -201,17 +204,25 @@ class LiveServer:
 
     def _playing(self, alarms: Alarms, publish: Publish) -> list[Player | DemoAlerts]:
         """The players that run while the server does."""
-        player = Player(
-            self.loop,
-            self.streams,
-            publish,
-            frame_seconds=self.frame_seconds,
-            speed=self.speed,
-            annotations=self.annotations,
-        )
-        if self.alert_seconds <= 0:
-            return [player]
-        return [player, DemoAlerts(self.streams, alarms.publish, seconds=self.alert_seconds)]
+        parts: list[tuple[Loop, tuple[str, ...], Annotations | None]] = [
+            (loop, (one,), None) for one, loop in self.also
+        ]
+        if self.streams:
+            parts.insert(0, (self.loop, self.streams, self.annotations))
+        playing: list[Player | DemoAlerts] = [
+            Player(
+                loop,
+                streams,
+                publish,
+                frame_seconds=self.frame_seconds,
+                speed=self.speed,
+                annotations=annotations,
+            )
+            for loop, streams, annotations in parts
+        ]
+        if self.alert_seconds > 0 and self.streams:
+            playing.append(DemoAlerts(self.streams, alarms.publish, seconds=self.alert_seconds))
+        return playing
 
     async def _listen(
         self, handler: WebSocketBinaryHandler, shown: ClientStreams, connections: WeakSet[ServerConnection]

@@ -22,7 +22,6 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from ..private_files import create
 from .logs import log_failure, logger
 from .prometheus import HandlerCollector, HasStats
 
@@ -251,7 +250,7 @@ def _is_gauge(kind: str) -> bool:
 
 def _replace(file: Path, content: dict[str, Any]) -> None:
     temporary = file.with_name(f"{uuid.uuid4().hex}.part")
-    with create(temporary) as opened:
+    with os.fdopen(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as opened:
         opened.write(json.dumps(content).encode())
     temporary.replace(file)
 

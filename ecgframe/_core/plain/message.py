@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from operator import index
+from types import GenericAlias
 from typing import Any
 
 from ...protocol import EPOCH, LARGEST_STREAM_ID, LARGEST_TIMESTAMP, Flag, Form, MessageType
@@ -17,6 +18,8 @@ __all__ = ["Message", "message_of"]
 
 class Message:
     """One decoded frame.
+
+    For type checkers, it is generic in its data: ``Message[EcgData]``; see ``messages.holds``.
 
     Attributes:
         type: the ``MessageType``.
@@ -35,6 +38,8 @@ class Message:
     Raises:
         ValueError: the type does not exist; flags or form are not one byte; or a stream, sequence or form before V4.
     """
+
+    __class_getitem__ = classmethod(GenericAlias)  # type: ignore[var-annotated]
 
     __slots__ = (
         "_flags",

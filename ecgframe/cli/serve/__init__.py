@@ -73,6 +73,14 @@ def serve(
             "them.",
         ),
     ] = 1,
+    also: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--also",
+            metavar="RECORD",
+            help="Play this recording as well, on a stream of its own after those of --streams. Repeatable.",
+        ),
+    ] = None,
     frame_ms: Annotated[
         float,
         typer.Option(callback=positive, max=60_000, metavar="MS", help="Duration of the samples in one frame."),
@@ -216,10 +224,10 @@ def serve(
     The same port serves the monitor for browsers, /healthz for load balancers and /metrics for Prometheus. Ctrl-C or
     SIGTERM closes all connections and stops the server. A large recording is read from its file while it is played.
     """
-    if streams == 0 and redis is None and not publish:
+    if streams == 0 and redis is None and not publish and not also:
         message = "0 streams require --redis or --publish, or there would be nothing to watch"
         raise typer.BadParameter(message, param_hint="--streams")
-    if streams == 0 and detect and not publish:
+    if streams == 0 and detect and not publish and not also:
         message = "requires a stream to be played here or --publish"
         raise typer.BadParameter(message, param_hint="--detect")
     if streams == 0 and annotations:
@@ -254,11 +262,14 @@ def serve(
         if error_log is not None or audit_log is not None:
             from .logs import open_logs  # noqa: PLC0415 - as above
 
-            on_error = open_logs(files, record, error_log, audit_log, payloads=error_payloads)
+            played = [*([] if record is None else [record]), *(also or ())]
+            on_error = open_logs(files, played, error_log, audit_log, payloads=error_payloads)
         with telling("reading the recording" if record is None else f"reading {name_of(record, STDIN)}"):
             recording = recording_of(record, sampling_rate, leads, csv, stream)
+            others = [recording_of(path, None, None) for path in also or ()]
         serve_live(
             recording,
+            others=others,
             streams=tuple(f"ecg/{number}" for number in range(1, streams + 1)),
             frame_ms=frame_ms,
             speed=speed,

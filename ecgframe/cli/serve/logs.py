@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -12,13 +13,13 @@ from ..overwriting import refuse_to_overwrite
 
 
 def open_logs(
-    files: ExitStack, record: Path | None, error_log: Path | None, audit_log: Path | None, *, payloads: bool
+    files: ExitStack, records: Sequence[Path], error_log: Path | None, audit_log: Path | None, *, payloads: bool
 ) -> ErrorLog | None:
     """Open the logs that are wanted, until ``files`` is left.
 
     Args:
         files: closes them.
-        record: the recording that is played, which must not be written to.
+        records: the recordings that are played, which must not be written to.
         error_log: file for the errors; None for no such log.
         audit_log: file for the audit log; None for no such log.
         payloads: whether the errors are logged with the first bytes of each payload.
@@ -32,7 +33,7 @@ def open_logs(
     """
     for log in (error_log, audit_log):
         if log is not None:
-            refuse_to_overwrite(log, True, files_of(record) if record is not None else ())
+            refuse_to_overwrite(log, True, [file for record in records for file in files_of(record)])
     if audit_log is not None:
         files.enter_context(AuditLog(audit_log))
     return None if error_log is None else files.enter_context(ErrorLog(error_log, payload=payloads))

@@ -41,6 +41,7 @@ EVERYWHERE = ("", "0.0.0.0", "::")
 def serve_live(
     record: Record,
     *,
+    others: Sequence[Record],
     streams: tuple[str, ...],
     frame_ms: float,
     speed: float,
@@ -83,6 +84,10 @@ def serve_live(
     server = LiveServer(
         loop=loop,
         streams=streams,
+        also=tuple(
+            (f"ecg/{number}", Loop(other, None if whole else seamless(other)))
+            for number, other in enumerate(others, len(streams) + 1)
+        ),
         frame_seconds=Fraction(frame_ms) / 1000,
         speed=speed,
         alert_seconds=alert_seconds,
@@ -111,6 +116,8 @@ def serve_live(
             "(--ssl-certfile, or --keys-without-tls)",
         )
     lines = [f"{record.source}: {describe(record)}; {_ending(record, samples, whole)}", *remarks]
+    for stream, played in server.also:
+        lines += [f"{stream} plays {played.record.source}: {describe(played.record)}", *remarks_on(played.record)]
     connectable = "127.0.0.1" if host in EVERYWHERE else host
     options = "" if versions[-1] == DEFAULT_PROTOCOL else f" --protocol {versions[-1]}"
     if certificate is not None:
@@ -163,7 +170,7 @@ def _announce(server: LiveServer, host: str, port: int, on_recording: Sequence[s
     place = f"{f'[{host}]' if ':' in host else host}:{port}"
     websocket, page = ("ws", "http") if server.ssl is None else ("wss", "https")
     url = f"{websocket}://{place}{WEBSOCKET}"
-    streams = server.streams
+    streams = (*server.streams, *(stream for stream, _ in server.also))
     if streams:
         sent = server.annotations
         lines = list(on_recording)

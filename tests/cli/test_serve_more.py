@@ -1,4 +1,4 @@
-"""``ecgframe serve --tokens`` and ``--trusted-proxy``."""
+"""``ecgframe serve --tokens``, ``--trusted-proxy`` and ``--also``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import os
 import urllib.request
 
+import numpy as np
 import pytest
 from cli.live_server import live
 from client.servers import impatient, until, url_of
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 
 from ecgframe.cli.app import app
 from ecgframe.client import ConnectionLost
+from ecgframe.records import Record, save_record
 
 pytestmark = pytest.mark.slow
 
@@ -65,3 +67,24 @@ def test_what_is_wrong_is_said(tmp_path, option, value, told):
     result = CliRunner().invoke(app, ["serve", option, str(file) if option == "--tokens" else value])
     assert result.exit_code == 2
     assert told in " ".join(result.output.replace("│", " ").split())
+
+
+def test_several_recordings_are_played_each_on_its_stream(tmp_path):
+    paths = [tmp_path / "one.npz", tmp_path / "two.npz"]
+    for path, level in zip(paths, (11, 22), strict=True):
+        save_record(Record(np.full((1, 2500), level, dtype="int16"), 250, ["I"]), path)
+
+    async def conversation(server):
+        levels = []
+        async with impatient(url_of(server.port)) as client:
+            for stream in ("ecg/1", "ecg/2"):
+                async with client.subscribe(stream) as watched:
+                    levels.append({*(await anext(watched)).data["signal"].ravel().tolist()})
+        return levels
+
+    with live(paths[0], "--also", paths[1]) as server:
+        assert server.streams == "ecg/1 to ecg/2"
+        assert "ecg/2 plays" in server.said
+        assert run(conversation(server)) == [{11}, {22}]
+    refused = CliRunner().invoke(app, ["serve", str(paths[0]), "--also", str(paths[1]), "--error-log", str(paths[1])])
+    assert refused.exit_code == 2
