@@ -1,18 +1,20 @@
 from datetime import datetime
 from inspect import Signature
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic
 
-from typing_extensions import disjoint_base
+from typing_extensions import TypeVar, disjoint_base
 
 from ..protocol import Flag, Form, MessageType
 from ._header import Header
 
 __all__ = ["Message", "message_of"]
 
+_Data = TypeVar("_Data", default=Any)
+
 @disjoint_base
-class Message:
+class Message(Generic[_Data]):
     __signature__: ClassVar[Signature]
-    data: Any
+    data: _Data
     nbytes: int
     stale: bool
     signature: str | None
@@ -35,7 +37,7 @@ class Message:
     def __init__(
         self,
         type: MessageType | int,
-        data: Any,
+        data: _Data,
         version: int,
         flags: Flag | int,
         timestamp: int | None,

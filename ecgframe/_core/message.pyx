@@ -10,6 +10,7 @@ from ._header cimport FLAGS, FORMS, TYPES, Header, as_byte
 
 from datetime import timedelta
 from operator import index
+from types import GenericAlias
 
 from .constructors import message as constructor
 from .._signatures import DeclaredSignature
@@ -21,6 +22,9 @@ __all__ = ["Message", "message_of"]
 @cython.freelist(8)
 cdef class Message:
     """One decoded frame.
+
+    ``Message[EcgData]`` is, for type checkers, a message whose ``data`` has the fields of ``EcgData``; ``Message``
+    alone is ``Message[Any]``. See ``ecgframe.messages.has_type``.
 
     Attributes:
         type: the ``MessageType``.
@@ -41,6 +45,7 @@ cdef class Message:
     """
 
     __signature__ = DeclaredSignature(constructor)
+    __class_getitem__ = classmethod(GenericAlias)    # Message[EcgData] in annotations that are evaluated
 
     def __init__(
         self, type, data, int version, flags, timestamp, Py_ssize_t nbytes=0, stream_id=None, sequence=None, form=None,

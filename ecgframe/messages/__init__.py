@@ -15,13 +15,27 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from typing import Annotated, Any, Final, Literal, NamedTuple, Required, TypeAlias, TypedDict, get_args, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Final,
+    Literal,
+    NamedTuple,
+    Required,
+    TypeAlias,
+    TypedDict,
+    TypeGuard,
+    get_args,
+    get_type_hints,
+    overload,
+)
 from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
 
 from .. import _signatures
+from .._core import Message
 from .._core.path import path_text
 from ..errors import InvalidDataFormat, MissingRequiredFields
 from ..protocol import (
@@ -428,6 +442,57 @@ PAYLOADS: Final[Mapping[MessageType, Any]] = {
 """The payload of each message type: a ``TypedDict``, a union of two alternatives, or ``Any``."""
 
 _signatures.describe_typed_dicts(globals())
+
+# Narrowing by type
+
+
+# TypeGuard and not TypeIs: by the rules of TypeIs, Message[Any] is a Message[EcgData] already, and what follows "else"
+# is unreachable.
+@overload
+def has_type(message: Message, type: Literal[MessageType.ECG_DATA]) -> TypeGuard[Message[EcgData]]: ...
+@overload
+def has_type(message: Message, type: Literal[MessageType.ANOMALY_ALERT]) -> TypeGuard[Message[AnomalyAlert]]: ...
+@overload
+def has_type(
+    message: Message, type: Literal[MessageType.PREDICTION_RESULT]
+) -> TypeGuard[Message[PredictionResult]]: ...
+@overload
+def has_type(message: Message, type: Literal[MessageType.FEATURE_DATA]) -> TypeGuard[Message[FeatureData]]: ...
+@overload
+def has_type(message: Message, type: Literal[MessageType.SUBSCRIBE]) -> TypeGuard[Message[Subscribe]]: ...
+@overload
+def has_type(message: Message, type: Literal[MessageType.UNSUBSCRIBE]) -> TypeGuard[Message[Unsubscribe]]: ...
+@overload
+def has_type(message: Message, type: Literal[MessageType.SUBSCRIPTION_ACK]) -> TypeGuard[Message[SubscriptionAck]]: ...
+@overload
+def has_type(
+    message: Message, type: Literal[MessageType.STREAM_TEMPLATE]
+) -> TypeGuard[Message[StreamTemplate | StreamOpening]]: ...
+@overload
+def has_type(
+    message: Message, type: Literal[MessageType.STREAM_ATTESTATION]
+) -> TypeGuard[Message[StreamAttestation]]: ...
+@overload
+def has_type(message: Message, type: Literal[MessageType.VERSION_CHECK]) -> TypeGuard[Message[VersionCheck]]: ...
+@overload
+def has_type(
+    message: Message, type: Literal[MessageType.PROTOCOL_NEGOTIATION]
+) -> TypeGuard[Message[Negotiation | NegotiationAck]]: ...
+@overload
+def has_type(message: Message, type: Literal[MessageType.ERROR]) -> TypeGuard[Message[ErrorInfo]]: ...
+@overload
+def has_type(message: Message, type: MessageType) -> bool: ...
+def has_type(message: Message, type: MessageType) -> bool:
+    """Compare the type of a message, so that type checkers know the fields of its ``data``.
+
+    >>> if has_type(message, MessageType.ECG_DATA):    # message: Message[EcgData]
+    ...     print(message.data["sampling_rate"])       # float
+
+    Only the type in the header is compared. The fields are checked if the message was decoded with
+    ``Codec(validate=True)`` or received with ``Settings(validate=True)``; without, ``data`` is whatever was sent.
+    """
+    return message.type == type
+
 
 # From annotations to checks
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from operator import index
+from types import GenericAlias
 from typing import Any
 
 from ...protocol import EPOCH, LARGEST_STREAM_ID, LARGEST_TIMESTAMP, Flag, Form, MessageType
@@ -17,6 +18,9 @@ __all__ = ["Message", "message_of"]
 
 class Message:
     """One decoded frame.
+
+    ``Message[EcgData]`` is, for type checkers, a message whose ``data`` has the fields of ``EcgData``; ``Message``
+    alone is ``Message[Any]``. See ``ecgframe.messages.has_type``.
 
     Attributes:
         type: the ``MessageType``.
@@ -49,6 +53,8 @@ class Message:
         "signature",
         "stale",
     )
+
+    __class_getitem__ = classmethod(GenericAlias)  # Message[EcgData] in annotations that are evaluated
 
     def __init__(
         self,
