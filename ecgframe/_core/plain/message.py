@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from operator import index
 from types import GenericAlias
-from typing import Any
+from typing import Any, ClassVar
 
 from ...protocol import EPOCH, LARGEST_STREAM_ID, LARGEST_TIMESTAMP, Flag, Form, MessageType
 from ._header import TYPES, Header, as_byte, check_within
@@ -54,7 +54,7 @@ class Message:
         "stale",
     )
 
-    __class_getitem__ = classmethod(GenericAlias)  # Message[EcgData] in annotations that are evaluated
+    __class_getitem__: ClassVar[Any] = classmethod(GenericAlias)  # Message[EcgData] in annotations that are evaluated
 
     def __init__(
         self,
