@@ -798,9 +798,7 @@ class Codec:
         self._check_message(type, data, version, flags, form, some, some)
         if form & _RECORD:
             return self._prepare_record(type, data, version, flags, form)
-        pending = pack_frame(
-            version, type, flags, 0, data, self._max_payload, self._binary, -1, 0, 0, 0, self._convert
-        )
+        pending = pack_frame(version, type, flags, 0, data, self._max_payload, self._binary, -1, 0, 0, 0, self._convert)
         assert not isinstance(pending, bytes), "no payload is as short as that"
         packed = pending.nbytes
         if packed > self._longest_undeflated(version):

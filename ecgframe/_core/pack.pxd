@@ -11,5 +11,6 @@ cpdef object pack_frame(
 )
 cpdef object pack_frame_into(
     FlatBuffer target, Py_ssize_t offset, int version, int type, int flags, uint64_t timestamp, obj,
-    Py_ssize_t max_payload, bint binary, Py_ssize_t longest, int form=*, uint32_t stream_id=*, uint64_t sequence=*, convert=*,
+    Py_ssize_t max_payload, bint binary, Py_ssize_t longest, int form=*, uint32_t stream_id=*, uint64_t sequence=*,
+    convert=*,
 )

@@ -6,9 +6,7 @@ from .frame import PendingFrame
 
 __all__ = ["pack", "pack_frame", "pack_frame_into"]
 
-def pack(
-    obj: Any, max_payload: int, binary: bool, convert: Callable[[Any], Any] | None = None
-) -> bytes: ...
+def pack(obj: Any, max_payload: int, binary: bool, convert: Callable[[Any], Any] | None = None) -> bytes: ...
 def pack_frame(
     version: int,
     type: int,

@@ -111,7 +111,8 @@ cpdef object pack_frame(
 
 cpdef object pack_frame_into(
     FlatBuffer target, Py_ssize_t offset, int version, int type, int flags, uint64_t timestamp, obj,
-    Py_ssize_t max_payload, bint binary, Py_ssize_t longest, int form=0, uint32_t stream_id=0, uint64_t sequence=0, convert=None,
+    Py_ssize_t max_payload, bint binary, Py_ssize_t longest, int form=0, uint32_t stream_id=0, uint64_t sequence=0,
+    convert=None,
 ):
     """Write a frame into a writable buffer at ``offset``. Returns the size of the frame, or the pending frame.
 
