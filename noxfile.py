@@ -122,7 +122,7 @@ def tests(session: nox.Session) -> None:
 @nox.session
 def whole(session: nox.Session) -> None:
     """Every test but the thorough ones, and what share of the Python they reach, but for the codec: see plain."""
-    install(session, "all,mne", "browser", "bundling", "coverage", "frameworks")
+    install(session, "all,mne", "browser", "bundling", "coverage", "frameworks", "types")
     measured = ("--cov", "--cov-report=")
     session.run("pytest", "--quiet", "--slow", *TWICE_PARALLEL, "--durations=40", *measured, *session.posargs)
     session.run("coverage", "report", "--omit", OF_PLAIN, "--fail-under=95")

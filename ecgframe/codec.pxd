@@ -74,6 +74,7 @@ cdef class Codec:
     cdef int _version_bits
     cdef bint _knows_all
     cdef bint _copy
+    cdef object _convert
     cdef CompiledClock _clock
 
     @cython.locals(stamp=uint64_t, longest=Py_ssize_t, packed=Py_ssize_t)

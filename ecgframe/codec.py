@@ -7,7 +7,7 @@ reverse order.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from operator import index
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
@@ -507,6 +507,7 @@ def _options(
     validate: bool = False,
     versions: Iterable[int] = VERSIONS,
     copy: bool = False,
+    default: Callable[[Any], Any] | None = None,
 ) -> None:
     """Have the signature of ``Codec.__init__``, which ``inspect`` cannot read from the compiled class."""
 
@@ -528,8 +529,13 @@ class Codec:
         versions: protocol versions that it decodes; frames of other versions raise ``InvalidProtocolVersion``.
         copy: True to make the arrays of a decoded message copies, which are writable and independent of the buffer.
             See ``decode``.
+        default: function that converts an object of a type that the protocol does not have, such as a Decimal or a
+            dataclass, to one that can be packed; it raises TypeError for what it does not know. What it returns is not
+            converted again, but what is in a list or dict that it returns is. Map keys are not converted, and
+            ``validate`` checks the fields before.
 
     Raises:
+        TypeError: ``default`` cannot be called.
         ValueError: an argument is outside the values listed here.
         MissingLibrary: the compression uses zstd, whose library is not installed.
     """
@@ -547,9 +553,12 @@ class Codec:
         validate: bool = False,
         versions: Iterable[int] = VERSIONS,
         copy: bool = False,
+        default: Callable[[Any], Any] | None = None,
     ) -> None:
         if not 0 <= max_payload <= LARGEST_LENGTH:
             raise ValueError(f"max_payload is a number of bytes from 0 to {LARGEST_LENGTH}, not {max_payload}")
+        if default is not None and not callable(default):
+            raise TypeError(f"default is a function of the object to convert, not {type(default).__name__}")
         self._version = _check_known(version)
         self._compression = compression
         self._threshold = LARGEST_LENGTH if compression is None else compression.threshold
@@ -563,6 +572,7 @@ class Codec:
         self._knows_all = self._versions == frozenset(VERSIONS)
         self._version_bits = version_bits(self._versions)
         self._copy = copy
+        self._convert = default
         self._clock = Clock()
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -575,6 +585,7 @@ class Codec:
             "validate": self._validate,
             "versions": sorted(self._versions),
             "copy": self._copy,
+            "default": self._convert,
         }
         state = {name: value for name, value in getattr(self, "__dict__", {}).items() if name not in _OWN_NAMES}
         return _made_again, (type(self), options), state or None
@@ -584,7 +595,8 @@ class Codec:
             f"Codec(version={self._version}, compression={self._compression!r}, max_payload={self._max_payload}, "
             f"ndarray={'binary' if self._binary else 'list'!r}, "
             f"numeric_lists={'ndarray' if self._numeric else 'list'!r}, validate={self._validate}, "
-            f"versions={sorted(self._versions)}{', copy=True' if self._copy else ''})"
+            f"versions={sorted(self._versions)}{', copy=True' if self._copy else ''}"
+            f"{'' if self._convert is None else f', default={self._convert!r}'})"
         )
 
     # --- sending: pack, compress, compute the checksum ---
@@ -605,7 +617,8 @@ class Codec:
 
         Args:
             type: one of the message types.
-            data: the content of the payload, of the specification's eleven types; with RECORD, the packed record: any
+            data: the content of the payload, of the specification's eleven types, tensors of other libraries in the
+                memory of the CPU (by DLPack), and what ``default`` converts; with RECORD, the packed record: any
                 C-contiguous buffer.
             version: protocol version of this frame; by default that of the codec.
             flags: PRIORITY, BROADCAST and ACK_REQUIRED, from V3 on. The codec sets COMPRESSED itself.
@@ -619,7 +632,10 @@ class Codec:
 
         Raises:
             TypeError: something in ``data`` cannot be encoded, or no reader would accept it; the message names its
-                path. Examples are pandas' NaT, nanoseconds, and a map with the keys of a wrapper around something else.
+                path. Examples are pandas' NaT, nanoseconds, a map with the keys of a wrapper around something else, and
+                a tensor that is not in the memory of the CPU. A TypeError, LookupError or AttributeError that
+                ``default`` raises is the cause of a TypeError with the path, its ValueErrors and ArithmeticErrors that
+                of a ValueError; its other errors are raised as they are, with the path as a note.
             OverflowError: an integer does not fit in 64 bits.
             ValueError: the type, version, flags, timestamp, stream, sequence or form are invalid, or the version does
                 not have them; a text has no UTF-8 form; ``data`` is nested too deep; two keys of a map are packed to
@@ -753,7 +769,18 @@ class Codec:
         longest = self._longest_undeflated(version)
         packed = -1
         frame = pack_frame(
-            version, type, flags, stamp, data, self._max_payload, self._binary, longest, form, stream_id, sequence
+            version,
+            type,
+            flags,
+            stamp,
+            data,
+            self._max_payload,
+            self._binary,
+            longest,
+            form,
+            stream_id,
+            sequence,
+            self._convert,
         )
         if not isinstance(frame, bytes):
             packed = frame.nbytes
@@ -773,7 +800,7 @@ class Codec:
         self._check_message(type, data, version, flags, form, some, some)
         if form & _RECORD:
             return self._prepare_record(type, data, version, flags, form)
-        pending = pack_frame(version, type, flags, 0, data, self._max_payload, self._binary, -1)
+        pending = pack_frame(version, type, flags, 0, data, self._max_payload, self._binary, -1, 0, 0, 0, self._convert)
         assert not isinstance(pending, bytes), "no payload is as short as that"
         packed = pending.nbytes
         if packed > self._longest_undeflated(version):
@@ -882,6 +909,7 @@ class Codec:
             form,
             stream_id,
             sequence,
+            self._convert,
         )
         if isinstance(written, int):
             return written
@@ -910,7 +938,7 @@ class Codec:
 
     def _check_packed_template(self, type: int, data: Any) -> None:
         """Reject a packed template that a receiver would reject for its bytes or values. It is small: 4,096 bytes."""
-        packed = pack_payload(data, self._max_payload, self._binary)
+        packed = pack_payload(data, self._max_payload, self._binary, self._convert)
         check_template_size(len(packed))
         check_received(type, unpack_payload(flatten(packed), 0, len(packed), False, False))
 
@@ -920,7 +948,7 @@ class Codec:
 
     def pack(self, obj: Any) -> bytes:
         """Pack an object as a payload without a header, uncompressed. Raises the errors of ``encode``."""
-        return pack_payload(obj, self._max_payload, self._binary)
+        return pack_payload(obj, self._max_payload, self._binary, self._convert)
 
     def _version_or_own(self, version: int | None) -> int:
         return self._version if version is None else _check_known(version)
@@ -1294,7 +1322,7 @@ def _choice_of(compression: Compression) -> AlgorithmChoice | None:
 _OWN_NAMES = frozenset(
     """
     _version _compression _threshold _level _choice _max_payload _binary _numeric _validate _versions _version_bits
-    _knows_all _copy _clock
+    _knows_all _copy _convert _clock
     """.split()  # noqa: SIM905
 )
 

@@ -23,7 +23,8 @@ __all__ = ["Message", "message_of"]
 cdef class Message:
     """One decoded frame.
 
-    For type checkers, it is generic in its data: ``Message[EcgData]``; see ``messages.holds``.
+    ``Message[EcgData]`` is, for type checkers, a message whose ``data`` has the fields of ``EcgData``; ``Message``
+    alone is ``Message[Any]``. See ``ecgframe.messages.has_type``.
 
     Attributes:
         type: the ``MessageType``.
@@ -44,7 +45,7 @@ cdef class Message:
     """
 
     __signature__ = DeclaredSignature(constructor)
-    __class_getitem__ = classmethod(GenericAlias)
+    __class_getitem__ = classmethod(GenericAlias)    # Message[EcgData] in annotations that are evaluated
 
     def __init__(
         self, type, data, int version, flags, timestamp, Py_ssize_t nbytes=0, stream_id=None, sequence=None, form=None,

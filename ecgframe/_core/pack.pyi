@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from typing import Any
 
 from ._header import FlatBuffer
@@ -5,7 +6,7 @@ from .frame import PendingFrame
 
 __all__ = ["pack", "pack_frame", "pack_frame_into"]
 
-def pack(obj: Any, max_payload: int, binary: bool) -> bytes: ...
+def pack(obj: Any, max_payload: int, binary: bool, convert: Callable[[Any], Any] | None = None) -> bytes: ...
 def pack_frame(
     version: int,
     type: int,
@@ -18,6 +19,7 @@ def pack_frame(
     form: int = 0,
     stream_id: int = 0,
     sequence: int = 0,
+    convert: Callable[[Any], Any] | None = None,
 ) -> bytes | PendingFrame: ...
 def pack_frame_into(
     target: FlatBuffer,
@@ -33,4 +35,5 @@ def pack_frame_into(
     form: int = 0,
     stream_id: int = 0,
     sequence: int = 0,
+    convert: Callable[[Any], Any] | None = None,
 ) -> int | PendingFrame: ...

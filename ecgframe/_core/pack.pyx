@@ -1,6 +1,7 @@
 """Packs Python objects to a MessagePack payload, in one buffer that becomes the frame: the header is reserved first.
 
-Only the eleven types of the specification ("MessagePack Integration") can be packed.
+Only the eleven types of the specification ("MessagePack Integration") can be packed, and objects that are converted to
+them: tensors by DLPack, others by the ``default`` of a codec.
 """
 
 cimport cython
@@ -31,8 +32,8 @@ from uuid import UUID
 import numpy as np
 
 from .readable import (
-    datetime_text, is_masked_array, is_sample_dtype, kind_name, may_be_wrapper, scalar_dtype, true_int, true_item,
-    true_str, unreadable, uuid_text, with_path,
+    datetime_text, device_of, from_dlpack, has_dlpack, is_masked_array, is_sample_dtype, kind_name, may_be_wrapper,
+    on_device, scalar_dtype, true_int, true_item, true_str, unreadable, uuid_text, with_path,
 )
 from .with_entry import WithEntry
 from ..errors import MessageTooLarge, ProtocolError
@@ -77,10 +78,10 @@ cdef bytes DATETIME = DATETIME_KEY.encode()
 cdef bytes UUID_TEXT = UUID_KEY.encode()
 
 
-cpdef bytes pack(obj, Py_ssize_t max_payload, bint binary):
-    """Return the packed payload as bytes."""
+cpdef bytes pack(obj, Py_ssize_t max_payload, bint binary, convert=None):
+    """Return the packed payload as bytes. ``convert`` is the ``default`` of a codec, or None."""
     cdef Writer w
-    begin(&w, 0, max_payload, binary, NULL)
+    begin(&w, 0, max_payload, binary, NULL, <PyObject*>convert)
     try:
         pack_value(&w, obj)
         return finish(&w)
@@ -90,13 +91,13 @@ cpdef bytes pack(obj, Py_ssize_t max_payload, bint binary):
 
 cpdef object pack_frame(
     int version, int type, int flags, uint64_t timestamp, obj, Py_ssize_t max_payload, bint binary, Py_ssize_t longest,
-    int form=0, uint32_t stream_id=0, uint64_t sequence=0,
+    int form=0, uint32_t stream_id=0, uint64_t sequence=0, convert=None,
 ):
     """Return a frame; or a pending frame if its payload has more than ``longest`` bytes and may still be compressed."""
     cdef Writer w
     cdef Sum sum = Sum(0, 0)
     cdef Py_ssize_t room = header_size(version)
-    begin(&w, room, max_payload, binary, &sum)
+    begin(&w, room, max_payload, binary, &sum, <PyObject*>convert)
     try:
         pack_value(&w, obj)
         if w.size - room <= longest:
@@ -111,6 +112,7 @@ cpdef object pack_frame(
 cpdef object pack_frame_into(
     FlatBuffer target, Py_ssize_t offset, int version, int type, int flags, uint64_t timestamp, obj,
     Py_ssize_t max_payload, bint binary, Py_ssize_t longest, int form=0, uint32_t stream_id=0, uint64_t sequence=0,
+    convert=None,
 ):
     """Write a frame into a writable buffer at ``offset``. Returns the size of the frame, or the pending frame.
 
@@ -122,7 +124,7 @@ cpdef object pack_frame_into(
     cdef Py_ssize_t room = header_size(version)
     if not 0 <= offset <= target.nbytes - room:
         raise BufferError(f"no room for a header at byte {offset} of a buffer of {target.nbytes}")
-    begin(&w, room, max_payload, binary, &sum)
+    begin(&w, room, max_payload, binary, &sum, <PyObject*>convert)
     w.fixed = True
     w.base = <uint8_t*>target.start + offset
     w.capacity = min(target.nbytes - offset, w.limit)
@@ -197,7 +199,27 @@ cdef int pack_rarer(Writer* w, value) except -1:
     if type(value) is with_entry:
         entries = value.entries
         return pack_map_with(w, entries if type(entries) is dict else dict(entries), value.key, value.value)
-    raise TypeError(f"{where(w)}: cannot pack {kind_name(type(value))}{hint_for(value)}")
+    return pack_other(w, value)
+
+
+cdef int pack_other(Writer* w, value) except -1:
+    """Pack an object of a type that the protocol does not have: a tensor, or what the codec's ``default`` returns."""
+    cdef bint is_tensor = asked(w, has_dlpack, value)
+    if is_tensor:
+        device = asked(w, device_of, value)
+        if device is None:
+            array = asked(w, from_dlpack, value)
+            count_towards_limit(w, VALUES_OF_NDARRAY)
+            return pack_ndarray(w, array)
+    if w.converted == w.size:
+        raise TypeError(f"{where(w)}: cannot pack {kind_name(type(value))}{hint_for(value)}, which default returned")
+    if <object>w.convert is None:
+        if is_tensor:
+            raise TypeError(f"{where(w)}: {on_device(value, device)}")
+        raise TypeError(f"{where(w)}: cannot pack {kind_name(type(value))}{hint_for(value)}")
+    result = asked(w, <object>w.convert, value)
+    w.converted = w.size                   # only what is packed next begins here
+    return pack_value(w, result)
 
 
 cdef asked(Writer* w, question, value):

@@ -26,6 +26,10 @@ _true_name: Final = type.__dict__["__name__"].__get__
 SAMPLE_NUMBERS: Final = frozenset(np.dtype(code).num for code in "?bhilqBHILQefdg")
 """Numbers in NumPy of the dtypes that can be sent. Dtypes of other libraries may have the same kind and size."""
 
+# Device types of DLPack.
+_OF_THE_CPU: Final = frozenset({1, 3, 11})  # with the memory of the CPU that CUDA and ROCm have pinned
+_DEVICES: Final = {2: "CUDA", 4: "OpenCL", 7: "Vulkan", 8: "Metal", 10: "ROCm", 13: "CUDA managed memory", 14: "oneAPI"}
+
 # Lengths of 2024-01-15T10:30:45, also with .123456, +01:00 or both. Longer texts have an offset with seconds.
 _USUAL_LENGTHS: Final = frozenset({19, 25, 26, 32})
 
@@ -106,6 +110,43 @@ def may_be_wrapper(entries: dict[Any, Any]) -> bool:
     if NDARRAY_KEY in keys:
         return NDARRAY_KEYS.issuperset(key or "" for key in keys)
     return keys in ({DATETIME_KEY}, {UUID_KEY})
+
+
+def has_dlpack(value: object) -> bool:
+    """Return True if the value is a tensor of another library, with the methods of DLPack."""
+    return hasattr(type(value), "__dlpack__")
+
+
+def device_of(value: Any) -> tuple[int, int] | None:
+    """Return the device of a tensor, its type and number; None for memory that the CPU reads.
+
+    Raises:
+        TypeError: it does not say.
+    """
+    try:
+        kind, number = map(int, value.__dlpack_device__())
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"a {kind_name(type(value))} whose __dlpack_device__ is no pair of integers") from error
+    return None if kind in _OF_THE_CPU else (kind, number)
+
+
+def on_device(value: object, device: tuple[int, int]) -> str:
+    """Return the text of the error for a tensor on another device."""
+    kind, number = device
+    name = _DEVICES.get(kind, f"device type {kind}")
+    return f"a {kind_name(type(value))} on {name}, number {number}; copy it to the CPU first"
+
+
+def from_dlpack(value: Any) -> np.ndarray[Any, Any]:
+    """Return a tensor as an array over the same memory.
+
+    Raises:
+        TypeError: NumPy does not have its dtype, or its library does not hand it out.
+    """
+    try:
+        return np.from_dlpack(value)
+    except (BufferError, RuntimeError) as error:
+        raise TypeError(f"a {kind_name(type(value))} that cannot be read by DLPack: {error}") from error
 
 
 def unreadable(path: str, error: ProtocolError) -> TypeError:

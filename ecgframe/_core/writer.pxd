@@ -28,6 +28,8 @@ cdef struct Writer:
     Py_ssize_t limit             # maximum size of the frame
     Sum* sum                     # checksum up to the samples that were written without the GIL; NULL if not needed
     bint binary                  # pack ndarrays in binary form
+    PyObject* convert            # a borrowed function for objects of other types, or None
+    Py_ssize_t converted         # size at which the last object that it returned begins; -1 for none
     Py_ssize_t counted           # values so far, counted as for MAX_VALUES
     Py_ssize_t values_left       # values until the next check whether other threads need the GIL
     int depth
@@ -47,7 +49,9 @@ cdef int long_header(Writer* w, Py_ssize_t n, uint8_t tag8) except -1
 cdef int sized_header(Writer* w, Py_ssize_t n, uint8_t tag, int width) except -1
 
 
-cdef inline void begin(Writer* w, Py_ssize_t room, Py_ssize_t max_payload, bint binary, Sum* sum) noexcept:
+cdef inline void begin(
+    Writer* w, Py_ssize_t room, Py_ssize_t max_payload, bint binary, Sum* sum, PyObject* convert
+) noexcept:
     w.frame = NULL
     w.fixed = False
     w.base = w.scratch
@@ -57,6 +61,8 @@ cdef inline void begin(Writer* w, Py_ssize_t room, Py_ssize_t max_payload, bint 
     w.limit = room + max_payload
     w.sum = sum
     w.binary = binary
+    w.convert = convert
+    w.converted = -1
     w.counted = 0
     w.values_left = VALUES_BETWEEN_CHECKS
     w.depth = 0

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import (
-    TYPE_CHECKING,
     Annotated,
     Any,
     Final,
@@ -26,9 +25,9 @@ from typing import (
     TypeAlias,
     TypedDict,
     TypeGuard,
-    TypeVar,
     get_args,
     get_type_hints,
+    overload,
 )
 from uuid import UUID
 
@@ -36,7 +35,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _signatures
-from .._core import FieldTable
+from .._core import FieldTable, Message
 from .._core.path import path_text
 from ..errors import InvalidDataFormat, MissingRequiredFields
 from ..protocol import (
@@ -52,11 +51,6 @@ from ..protocol import (
 )
 from . import rules, template_rules
 from .rules import Fault, Rule, rule
-
-if TYPE_CHECKING:
-    from .._core import Message
-
-Payload = TypeVar("Payload")
 
 
 class Alias(NamedTuple):
@@ -449,33 +443,55 @@ PAYLOADS: Final[Mapping[MessageType, Any]] = {
 
 _signatures.describe_typed_dicts(globals())
 
-_TYPES_OF: Final = {one: type for type, payload in PAYLOADS.items() for one in (payload, *get_args(payload))}
+# Narrowing by type
 
 
-def holds(message: "Message[Any]", payload: type[Payload]) -> "TypeGuard[Message[Payload]]":
-    """Return whether a message is of the type with this payload; type checkers then know its fields.
+# TypeGuard and not TypeIs: by the rules of TypeIs, Message[Any] is a Message[EcgData] already, and what follows "else"
+# is unreachable.
+@overload
+def has_type(message: Message, type: Literal[MessageType.ECG_DATA]) -> TypeGuard[Message[EcgData]]: ...
+@overload
+def has_type(message: Message, type: Literal[MessageType.ANOMALY_ALERT]) -> TypeGuard[Message[AnomalyAlert]]: ...
+@overload
+def has_type(
+    message: Message, type: Literal[MessageType.PREDICTION_RESULT]
+) -> TypeGuard[Message[PredictionResult]]: ...
+@overload
+def has_type(message: Message, type: Literal[MessageType.FEATURE_DATA]) -> TypeGuard[Message[FeatureData]]: ...
+@overload
+def has_type(message: Message, type: Literal[MessageType.SUBSCRIBE]) -> TypeGuard[Message[Subscribe]]: ...
+@overload
+def has_type(message: Message, type: Literal[MessageType.UNSUBSCRIBE]) -> TypeGuard[Message[Unsubscribe]]: ...
+@overload
+def has_type(message: Message, type: Literal[MessageType.SUBSCRIPTION_ACK]) -> TypeGuard[Message[SubscriptionAck]]: ...
+@overload
+def has_type(
+    message: Message, type: Literal[MessageType.STREAM_TEMPLATE]
+) -> TypeGuard[Message[StreamTemplate | StreamOpening]]: ...
+@overload
+def has_type(
+    message: Message, type: Literal[MessageType.STREAM_ATTESTATION]
+) -> TypeGuard[Message[StreamAttestation]]: ...
+@overload
+def has_type(message: Message, type: Literal[MessageType.VERSION_CHECK]) -> TypeGuard[Message[VersionCheck]]: ...
+@overload
+def has_type(
+    message: Message, type: Literal[MessageType.PROTOCOL_NEGOTIATION]
+) -> TypeGuard[Message[Negotiation | NegotiationAck]]: ...
+@overload
+def has_type(message: Message, type: Literal[MessageType.ERROR]) -> TypeGuard[Message[ErrorInfo]]: ...
+@overload
+def has_type(message: Message, type: MessageType) -> bool: ...
+def has_type(message: Message, type: MessageType) -> bool:
+    """Compare the type of a message, so that type checkers know the fields of its ``data``.
 
-    >>> if holds(message, EcgData):
-    ...     rate = message.data["sampling_rate"]
+    >>> if has_type(message, MessageType.ECG_DATA):    # message: Message[EcgData]
+    ...     print(message.data["sampling_rate"])       # float
 
-    This looks at the type of the message alone. A codec with ``validate=True``, and every session, has checked the
-    fields.
-
-    Args:
-        message: the message.
-        payload: one of the payloads of ``PAYLOADS``, such as ``EcgData``. Of a type with two of them, the message has
-            to have the required fields of this one.
-
-    Raises:
-        TypeError: it is none of them.
+    Only the type in the header is compared. The fields are checked if the message was decoded with
+    ``Codec(validate=True)`` or received with ``Settings(validate=True)``; without, ``data`` is whatever was sent.
     """
-    type = None if payload is Any else _TYPES_OF.get(payload)
-    if type is None:
-        raise TypeError(f"a payload is one of PAYLOADS, such as EcgData, not {payload!r}")
-    if message.type is not type:
-        return False
-    needed: frozenset[str] = getattr(payload, "__required_keys__", frozenset())
-    return PAYLOADS[type] is payload or (isinstance(message.data, Mapping) and needed <= message.data.keys())
+    return message.type == type
 
 
 # From annotations to checks

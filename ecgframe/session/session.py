@@ -517,6 +517,7 @@ class Session(Sender, ABC):
         return Codec(
             max_payload=max_payload,
             numeric_lists=settings.numeric_lists,
+            copy=settings.copy,
             validate=settings.validate,
             versions=self._versions,
         )

@@ -128,6 +128,8 @@ class Settings:
         rate_limit: limit on the cost of the peer; None for no limit.
         validate: whether to check the fields of data messages; those of control messages are always checked.
         numeric_lists: "ndarray" converts plain lists of numbers in data messages to arrays.
+        copy: True to make the arrays of received messages copies, which are writable. By default, those in binary form
+            are read-only views of the received bytes.
         compression: when to compress payloads for peers that can decompress them, and of version 4 with which of the
             algorithms that both sides have; None for never.
         keys_without_tls: whether a server hands out the keys of sealed streams over connections whose TLS it has not
@@ -156,6 +158,7 @@ class Settings:
     rate_limit: RateLimit | None = None
     validate: bool = False
     numeric_lists: NumericLists = "list"
+    copy: bool = False
     compression: Compression | None = Compression()
     keys_without_tls: bool = False
     require_signature: frozenset[MessageType] = frozenset()

@@ -50,9 +50,7 @@ class OwnServer(LoopThread):
         source: the source of the stream.
     """
 
-    def __init__(
-        self, ahead: float | None, versions: tuple[int, ...], ring_seconds: float, token: str | None
-    ) -> None:
+    def __init__(self, ahead: float | None, versions: tuple[int, ...], ring_seconds: float, token: str | None) -> None:
         super().__init__()
         self._limits = Limits(ring_seconds=ring_seconds)
         self.source = Source(ahead)

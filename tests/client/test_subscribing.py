@@ -15,7 +15,7 @@ from running import run
 from ecgframe import Flag, MessageType, PermissionDenied, RateLimitExceeded, encode
 from ecgframe.client import Gap
 from ecgframe.server import Limits, WebSocketBinaryHandler
-from ecgframe.session import seconds
+from ecgframe.session import Settings, seconds
 
 ECG = MessageType.ECG_DATA
 
@@ -49,6 +49,20 @@ def subscriptions(handler):
 
 
 # --- messages ---
+
+
+@pytest.mark.parametrize("versions", [(1, 2, 3), (1, 2, 3, 4)])
+@pytest.mark.parametrize("copy", [False, True])
+def test_arrays_are_writable_if_copies_are_asked_for(versions, copy):
+    async def conversation(handler, client):
+        async with client.subscribe(STREAM) as subscription:
+            await handler.publish(STREAM, ECG, {"signal": np.arange(8, dtype=np.int16), "sampling_rate": 250})
+            signal = (await anext(subscription)).data["signal"]
+            assert signal.flags.writeable is copy
+            assert signal.tolist() == list(range(8))
+
+    settings = Settings(versions=versions, copy=copy)
+    talk_with(conversation, client={"settings": settings}, settings=Settings(versions=versions))
 
 
 def test_messages_come_in_order():

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from operator import index
 from types import GenericAlias
-from typing import Any
+from typing import Any, ClassVar
 
 from ...protocol import EPOCH, LARGEST_STREAM_ID, LARGEST_TIMESTAMP, Flag, Form, MessageType
 from ._header import TYPES, Header, as_byte, check_within
@@ -19,7 +19,8 @@ __all__ = ["Message", "message_of"]
 class Message:
     """One decoded frame.
 
-    For type checkers, it is generic in its data: ``Message[EcgData]``; see ``messages.holds``.
+    ``Message[EcgData]`` is, for type checkers, a message whose ``data`` has the fields of ``EcgData``; ``Message``
+    alone is ``Message[Any]``. See ``ecgframe.messages.has_type``.
 
     Attributes:
         type: the ``MessageType``.
@@ -39,8 +40,6 @@ class Message:
         ValueError: the type does not exist; flags or form are not one byte; or a stream, sequence or form before V4.
     """
 
-    __class_getitem__ = classmethod(GenericAlias)  # type: ignore[var-annotated]
-
     __slots__ = (
         "_flags",
         "_form",
@@ -54,6 +53,8 @@ class Message:
         "signature",
         "stale",
     )
+
+    __class_getitem__: ClassVar[Any] = classmethod(GenericAlias)  # Message[EcgData] in annotations that are evaluated
 
     def __init__(
         self,

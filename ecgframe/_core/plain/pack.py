@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from math import prod
 from types import NoneType
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Any, Final, NoReturn, TypeAlias, TypeVar
 from uuid import UUID
 
 import numpy as np
@@ -35,11 +35,15 @@ from ...protocol import (
 from ..path import path_text
 from ..readable import (
     datetime_text,
+    device_of,
+    from_dlpack,
+    has_dlpack,
     has_whole_minutes,
     is_masked_array,
     is_sample_dtype,
     kind_name,
     may_be_wrapper,
+    on_device,
     scalar_dtype,
     true_int,
     true_item,
@@ -57,15 +61,16 @@ from .unpack import unpack
 __all__ = ["pack", "pack_frame", "pack_frame_into"]
 
 _Answer = TypeVar("_Answer")
+_Convert: TypeAlias = Callable[[Any], Any] | None
 
 _SCALARS: Final = frozenset({NoneType, bool, int, float, str, bytes})
 _LONG_TEXT: Final = 65536
 _MOST_WRAPPED: Final = 3  # largest number of entries of a wrapper
 
 
-def pack(obj: Any, max_payload: int, binary: bool) -> bytes:
-    """Return the packed payload as bytes."""
-    return _Writer(0, max_payload, binary).payload_of(obj)
+def pack(obj: Any, max_payload: int, binary: bool, convert: _Convert = None) -> bytes:
+    """Return the packed payload as bytes. ``convert`` is the ``default`` of a codec, or None."""
+    return _Writer(0, max_payload, binary, convert=convert).payload_of(obj)
 
 
 def pack_frame(
@@ -80,10 +85,11 @@ def pack_frame(
     form: int = 0,
     stream_id: int = 0,
     sequence: int = 0,
+    convert: _Convert = None,
 ) -> bytes | PendingFrame:
     """Return a frame; or a pending frame if its payload has more than ``longest`` bytes and may still be compressed."""
     room = HEADER_SIZES[version]
-    pending = PendingFrame(room, _Writer(room, max_payload, binary).payload_of(obj))
+    pending = PendingFrame(room, _Writer(room, max_payload, binary, convert=convert).payload_of(obj))
     if pending.nbytes > longest:
         return pending
     return pending.seal(version, type, flags, timestamp, form, stream_id, sequence)
@@ -103,6 +109,7 @@ def pack_frame_into(
     form: int = 0,
     stream_id: int = 0,
     sequence: int = 0,
+    convert: _Convert = None,
 ) -> int | PendingFrame:
     """Write a frame into a writable buffer at ``offset``. Returns the size of the frame, or the pending frame.
 
@@ -112,7 +119,7 @@ def pack_frame_into(
     room = HEADER_SIZES[version]
     if not 0 <= offset <= target.nbytes - room:
         raise BufferError(f"no room for a header at byte {offset} of a buffer of {target.nbytes}")
-    writer = _Writer(room, max_payload, binary, target.nbytes - offset - room)
+    writer = _Writer(room, max_payload, binary, target.nbytes - offset - room, convert)
     pending = PendingFrame(room, writer.payload_of(obj), target, offset)
     if pending.nbytes > longest:
         return pending
@@ -127,15 +134,20 @@ class _Writer:
         max_payload: maximum size of the payload, in bytes.
         binary: True to pack ndarrays in binary form.
         capacity: bytes for the payload in the buffer of the caller; None if there is no such buffer.
+        convert: converts objects of types that the protocol does not have, or None.
     """
 
-    def __init__(self, room: int, max_payload: int, binary: bool, capacity: int | None = None) -> None:
+    def __init__(
+        self, room: int, max_payload: int, binary: bool, capacity: int | None = None, convert: _Convert = None
+    ) -> None:
         self._pieces: list[bytes] = []
         self._size = 0
         self._room = room
         self._limit = max_payload
         self._capacity = max_payload if capacity is None else min(capacity, max_payload)
         self._binary = binary
+        self._convert = convert
+        self._converted = -1  # size at which the last object that it returned begins
         self._counted = 0  # values so far, counted as for MAX_VALUES
         self._path: list[str | int] = []
         self._packer = Packer()
@@ -193,16 +205,33 @@ class _Writer:
             if issubclass(kind, kinds):
                 write(self, value)
                 return
-        self._refuse(value)
+        self._other(value)
 
-    def _refuse(self, value: Any) -> NoReturn:
+    def _other(self, value: Any) -> None:
+        """Pack an object of a type that the protocol does not have: a tensor, or what ``default`` returns."""
+        is_tensor = self._asked(has_dlpack, value)
+        device = self._asked(device_of, value) if is_tensor else None
+        if is_tensor and device is None:
+            self._ndarray(self._asked(from_dlpack, value))
+            return
+        if self._converted == self._size:
+            self._refuse(value, ", which default returned")
+        if self._convert is None:
+            if device is not None:
+                raise TypeError(f"{self._where()}: {on_device(value, device)}")
+            self._refuse(value)
+        result = self._asked(self._convert, value)
+        self._converted = self._size  # only what is packed next begins here
+        self._write(result)
+
+    def _refuse(self, value: Any, why: str = "") -> NoReturn:
         hint = ""
         kind = type(value)
         if issubclass(kind, (set, frozenset)):
             hint = "; make it a list"
         elif issubclass(kind, np.generic):
             hint = f" of dtype {scalar_dtype(value)}; bool, integers and floats of at most 8 bytes travel"
-        raise TypeError(f"{self._where()}: cannot pack {kind_name(kind)}{hint}")
+        raise TypeError(f"{self._where()}: cannot pack {kind_name(kind)}{hint}{why}")
 
     def _asked(self, question: Callable[[Any], _Answer], value: Any) -> _Answer:
         """Call a method of an object of any class. Errors that it raises get the path of the object."""
@@ -239,7 +268,8 @@ class _Writer:
     def _numpy_scalar(self, value: np.generic) -> None:
         # By dtype, not by class: for NumPy, a timedelta64 is an integer, too.
         if not is_sample_dtype(scalar_dtype(value)):
-            self._refuse(value)
+            self._other(value)
+            return
         self._scalar(true_item(value))
 
     def _datetime(self, value: datetime) -> None:
