@@ -68,7 +68,8 @@ def _expected() -> dict[int, str]:
 
 
 def _output(*command: str) -> str:
-    env = os.environ | {"PYTHONPATH": str(PACKAGES), "MYPY_FORCE_COLOR": "0"}
+    paths = filter(None, (str(PACKAGES), os.environ.get("PYTHONPATH")))
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "MYPY_FORCE_COLOR": "0"}
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
