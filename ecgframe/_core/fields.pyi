@@ -1,10 +1,11 @@
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, final
 
 from .message import Message
 
 __all__ = ["FieldTable", "accepts_fields"]
 
+@final
 class FieldTable:
     def __init__(
         self,

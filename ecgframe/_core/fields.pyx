@@ -4,6 +4,7 @@ The rules of the fields come from ``ecgframe.messages``. A rule of a known kind 
 Python function decides about all others, so that both give the same answer.
 """
 
+cimport cython
 from cpython.dict cimport PyDict_Contains
 from libc.math cimport isfinite
 
@@ -51,12 +52,14 @@ cdef dict KINDS = {
 }
 
 
+@cython.final
 cdef class Field:
     cdef int kind
     cdef object accepts          # the function that decides
     cdef frozenset values        # of ONE_OF
 
 
+@cython.final
 cdef class FieldTable:
     """The rules of a message type.
 
