@@ -35,7 +35,7 @@ test("every case for clients passes", { timeout: 60_000 }, async () => {
 async function oneLife(url: string, ended: Promise<void>): Promise<void> {
   const service = impatient({ versions: [1, 2, 3, 4] });
   service.on("message", () => {});
-  service.subscribe("ecg/1", () => {}).granted.catch(() => {});
+  service.subscribe("ecg/1", () => {}, { catchUp: 10_000 }).granted.catch(() => {});
   const over = Promise.race([next(service, "state", ({ state }) => state === "closed"), ended]);
   await service.connect(url).catch(() => {});
   await over;

@@ -373,6 +373,8 @@ describe("ECG_DATA", () => {
       missing: null,
       stream: null,
       sequence: null,
+      deviceId: null,
+      patientId: null,
     });
     const nested = {
       signal: [

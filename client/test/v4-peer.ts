@@ -47,6 +47,11 @@ export function templateFrame(told: Template, sequence: number, streamId = ID): 
   return codec.frame(MessageType.STREAM_TEMPLATE, told.payload, { streamId, sequence });
 }
 
+/** What a message says by its number; messages of streams with other ids say something else. */
+function said(sequence: number, streamId: number): number {
+  return sequence + 1000 * (streamId - ID);
+}
+
 /** A record of 4 samples a lead, the first of which is the number of its message. */
 export function record(
   of: Template,
@@ -54,20 +59,21 @@ export function record(
   streamId = ID,
   options: EncodeOptions = {},
 ): Uint8Array<ArrayBuffer> {
-  const samples = new Int16Array(8).map((_, i) => sequence + i);
-  const payload = of.encode(new NdArray(samples, [2, 4], "int16"), BigInt(sequence) * 8000n, sequence);
+  const samples = new Int16Array(8).map((_, i) => said(sequence, streamId) + i);
+  const time = BigInt(said(sequence, streamId)) * 8000n;
+  const payload = of.encode(new NdArray(samples, [2, 4], "int16"), time, sequence);
   return codec.encode(MessageType.ECG_DATA, payload, { form: Form.RECORD, streamId, sequence, ...options });
 }
 
 /** An alert, which overtakes; its payload has no name of a stream. */
 export function alert(sequence: number, streamId = ID, options: EncodeOptions = {}): Uint8Array<ArrayBuffer> {
-  const data = { kind: "asystole", timestamp: sequence };
+  const data = { kind: "asystole", timestamp: said(sequence, streamId) };
   return codec.encode(MessageType.ANOMALY_ALERT, data, { flags: Flag.PRIORITY, streamId, sequence, ...options });
 }
 
 /** A message of a stream in MessagePack. */
 export function packed(sequence: number, streamId = ID, options: EncodeOptions = {}): Uint8Array<ArrayBuffer> {
-  return codec.encode(MessageType.FEATURE_DATA, { features: { n: sequence } }, { streamId, sequence, ...options });
+  return codec.encode(MessageType.FEATURE_DATA, { features: { n: said(sequence, streamId) } }, { streamId, sequence, ...options });
 }
 
 /** The same frame with a payload that fails its checksum. */

@@ -194,6 +194,7 @@ def test_an_application_that_answers_nobody_takes_its_time_once():
             assert await handler.recheck() == (len(streams), 0, True)
             assert len(ward.asked) == AT_ONCE
             assert [connection.streams for connection in handler.connections()] == [()]
+            await until(lambda: not any(one.status == "subscribed" for one in held))  # until the client has read it
             ward.asked.clear()
             ward.hangs.clear()
             async with ann.subscribe("ecg/0"):
