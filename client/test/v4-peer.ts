@@ -73,7 +73,11 @@ export function alert(sequence: number, streamId = ID, options: EncodeOptions = 
 
 /** A message of a stream in MessagePack. */
 export function packed(sequence: number, streamId = ID, options: EncodeOptions = {}): Uint8Array<ArrayBuffer> {
-  return codec.encode(MessageType.FEATURE_DATA, { features: { n: said(sequence, streamId) } }, { streamId, sequence, ...options });
+  return codec.encode(
+    MessageType.FEATURE_DATA,
+    { features: { n: said(sequence, streamId) } },
+    { streamId, sequence, ...options },
+  );
 }
 
 /** The same frame with a payload that fails its checksum. */

@@ -143,11 +143,13 @@ def test_what_somebody_else_writes_to_redis_is_neither_signed_nor_attested(redis
                 for number, fields in enumerate(forged, 1):
                     place = f"{epoch}-{last + number}"
                     await writer.xadd(key, {"o": "somebody", "n": number, "p": place, **fields})
-                await writer.xadd(key, {"o": "somebody", "n": 99, "f": forged[0]["f"]})  # without a number
+                another = {**features(8), "stream": STREAM}  # viewers let go of what they have from another epoch
+                frame = codec.encode_frame(MessageType.FEATURE_DATA, another, timestamp=1, stream_id=1, sequence=1).frame
+                await writer.xadd(key, {"o": "somebody", "n": 99, "f": frame})  # without a number
                 for number in range(len(forged) + 1):
                     message = await take(subscription, 1)
                     assert message[0].signature is None, number
-            await one.publish(STREAM, MessageType.FEATURE_DATA, features())  # in another epoch, as one had no number
+            await one.publish(STREAM, MessageType.FEATURE_DATA, features(9))  # in another epoch, as one had no number
             [message] = await take(subscription, 1)
             while not any(isinstance(told, Attested) and message.sequence in told.numbers for told in found[1:]):
                 await asyncio.sleep(SOON)
