@@ -149,7 +149,9 @@ class NumberedCursor:
         if line is not None and epoch == line.epoch and next > line.after:
             self._times.ended()  # what was dropped is sent again, or counted here
             if lost := line.lost_before(next):
-                gaps.append(self._gap(line, timestamp, lost))
+                until = timestamp if self._times.until is None else self._times.until
+                unsure = Gap(self._stream, until, timestamp, None)
+                gaps.append(unsure if self._has_of_others(line) else self._gap(line, timestamp, lost))
             line.go_on_from(next - 1)
             self._lines = [line]
             return gaps
@@ -237,6 +239,10 @@ class NumberedCursor:
         if keys:
             _remember(self._said, keys[0], had)
         return False
+
+    def _has_of_others(self, line: _Line) -> bool:
+        """Return whether the viewer has messages from other epochs: they may be those whose numbers here are missing."""
+        return any(had.line is not line for same in self._had.values() for had in same)
 
     def _reach_again(self, message: Message, line: _Line, number: int) -> list[Gap]:
         """Note a message that the viewer has from another epoch: its number is had, and nothing else changes."""

@@ -165,7 +165,7 @@ export class NumberedCursor implements StreamPositions {
       this.#begin(epoch, next, time);
     } else if (line.epoch === epoch && next > line.after) {
       const lost = line.lose(next - 1);
-      if (lost) gaps.push(this.#gap(line, time, lost));
+      if (lost) gaps.push(this.#gap(line, time, this.#hasOfOthers(line) ? null : lost));
       this.#lines = [line];
       this.#prune(line);
     } else {
@@ -176,6 +176,11 @@ export class NumberedCursor implements StreamPositions {
       this.#begin(epoch, next, time);
     }
     return gaps;
+  }
+
+  /** Returns whether the viewer has messages from other epochs: they may be those whose numbers are missing in this one. */
+  #hasOfOthers(line: Numbering): boolean {
+    return [...this.#had.values()].some((same) => same.some((had) => had.line !== line));
   }
 
   /**
