@@ -241,7 +241,7 @@ class NumberedCursor:
         return False
 
     def _has_of_others(self, line: _Line) -> bool:
-        """Return whether the viewer has messages from other epochs: they may be those whose numbers here are missing."""
+        """Return whether the viewer has messages from other epochs, which may be those missing in this one."""
         return any(had.line is not line for same in self._had.values() for had in same)
 
     def _reach_again(self, message: Message, line: _Line, number: int) -> list[Gap]:

@@ -144,7 +144,9 @@ def test_what_somebody_else_writes_to_redis_is_neither_signed_nor_attested(redis
                     place = f"{epoch}-{last + number}"
                     await writer.xadd(key, {"o": "somebody", "n": number, "p": place, **fields})
                 another = {**features(8), "stream": STREAM}  # viewers let go of what they have from another epoch
-                frame = codec.encode_frame(MessageType.FEATURE_DATA, another, timestamp=1, stream_id=1, sequence=1).frame
+                frame = codec.encode_frame(
+                    MessageType.FEATURE_DATA, another, timestamp=1, stream_id=1, sequence=1
+                ).frame
                 await writer.xadd(key, {"o": "somebody", "n": 99, "f": frame})  # without a number
                 for number in range(len(forged) + 1):
                     message = await take(subscription, 1)
