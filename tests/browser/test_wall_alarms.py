@@ -278,9 +278,11 @@ def test_the_keyboard_alone_does_everything(open_wall, tmp_path):
         keyboard.press("h")
         assert page.is_visible("#history")
         keyboard.press("h")
+        page.locator("#history").wait_for(state="hidden")
         keyboard.press("l")
         assert page.is_visible("#limits")
         keyboard.press("Escape")
+        page.locator("#limits").wait_for(state="hidden")  # keys go to the dialog until then
         keyboard.press("1")
         wall.wait("s.beds.every(bed => bed.shown.length === 1)")
         keyboard.press("?")
