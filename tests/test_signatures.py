@@ -23,7 +23,7 @@ PUBLIC = [
     for name in surface._public_names(module)
 ]
 CALLABLE = [(module, name) for module, name in PUBLIC if callable(getattr(module, name))]
-NO_CLASSES = {"Signal", "Numbers", "PredictionResult", "Publish"}  # aliases of types, which typing makes callable
+NO_CLASSES = {"Signal", "Numbers", "PredictionResult", "Publish", "MayAcknowledge"}  # aliases of types, which typing makes callable
 
 
 @each_case(("module", "name"), CALLABLE, ids=lambda part: getattr(part, "__name__", part))
