@@ -185,7 +185,7 @@ def traced(session: nox.Session) -> None:
 @nox.session
 def client(session: nox.Session) -> None:
     """The TypeScript client, its npm package and the monitor: types, style, tests, against the Python of this tree."""
-    install(session, "all")
+    install(session, "all", "test")  # its peers use servers of the tests
     python = str(Path(session.bin).absolute() / "python")
     with session.chdir("client"):
         session.run("npm", "ci", "--silent", external=True)  # with axe, by which tests find whom the monitor shuts out

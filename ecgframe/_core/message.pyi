@@ -1,5 +1,6 @@
 from datetime import datetime
 from inspect import Signature
+from types import GenericAlias
 from typing import Any, ClassVar, Generic
 
 from typing_extensions import TypeVar, disjoint_base
@@ -34,6 +35,7 @@ class Message(Generic[_Data]):
     def form(self) -> Form | None: ...
     @property
     def sent_at(self) -> datetime | None: ...
+    def __class_getitem__(cls, item: Any, /) -> GenericAlias: ...
     def __init__(
         self,
         type: MessageType | int,
