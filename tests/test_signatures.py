@@ -23,7 +23,8 @@ PUBLIC = [
     for name in surface._public_names(module)
 ]
 CALLABLE = [(module, name) for module, name in PUBLIC if callable(getattr(module, name))]
-NO_CLASSES = {"Signal", "Numbers", "PredictionResult", "Publish", "MayAcknowledge"}  # aliases of types, which typing makes callable
+# Aliases of types, which typing makes callable.
+NO_CLASSES = {"Signal", "Numbers", "PredictionResult", "Publish", "MayAcknowledge"}
 
 
 @each_case(("module", "name"), CALLABLE, ids=lambda part: getattr(part, "__name__", part))
