@@ -7,6 +7,7 @@ import json
 import logging
 import multiprocessing
 import time
+from pathlib import Path
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
@@ -269,8 +270,9 @@ def serve_and_tell(url, versions, told):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("versions", VERSIONS)
-def test_a_killed_server_is_missed_and_its_viewers_are_gone(tmp_path, versions):
+def test_a_killed_server_is_missed_and_its_viewers_are_gone(tmp_path, monkeypatch, versions):
     optional("redis")
+    monkeypatch.syspath_prepend(Path(__file__).parents[2])  # where the process finds this module
     from ecgframe.server.redis import RedisBackplane
 
     async def conversation(redis, process, port):

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 from contextlib import AsyncExitStack
 
 import pytest
@@ -187,6 +188,7 @@ def serve(directory, told):
 def test_a_worker_that_is_killed_never_lets_a_counter_decrease(tmp_path, monkeypatch):
     monkeypatch.setattr(worker_metrics, "ENDED_AFTER", 1.5)
     monkeypatch.setattr(worker_metrics, "WRITE_EVERY", 0.1)
+    monkeypatch.syspath_prepend(Path(__file__).parents[2])  # where the processes find this module
     spawn = multiprocessing.get_context("spawn")
     mine, theirs = multiprocessing.Pipe()
     processes = [spawn.Process(target=serve, args=(tmp_path, theirs)) for _ in range(2)]
