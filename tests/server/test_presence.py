@@ -7,8 +7,8 @@ import json
 import logging
 import multiprocessing
 import time
-from pathlib import Path
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
 import pytest
 from client.servers import at_once, impatient, serving, until, url_of

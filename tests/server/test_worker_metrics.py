@@ -9,8 +9,8 @@ import os
 import signal
 import sys
 import time
-from pathlib import Path
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import pytest
 from recordings import optional
