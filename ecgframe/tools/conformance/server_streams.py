@@ -8,7 +8,7 @@ from ...codec import Message
 from ...protocol import DATA_TYPES, Capability, ErrorCode, Flag, MessageType
 from ...session import microseconds
 from .cases import Suite
-from .checks import NotApplicable, alike, require
+from .checks import Failed, NotApplicable, alike, require
 
 if TYPE_CHECKING:
     from .peer import ScriptedPeer
@@ -171,8 +171,11 @@ async def _tells_from_when_on(peer: ScriptedPeer) -> None:
 async def _sends_the_present_first(peer: ScriptedPeer) -> None:
     await subscribed(peer, Capability.TIMESTAMPS)
     first = last = await _hear_in_line(peer)
-    while last < first + AWAY:
-        last = await _hear_in_line(peer)
+    try:
+        while last < first + AWAY:
+            last = await _hear_in_line(peer)
+    except Failed:
+        raise NotApplicable(f"the stream ended after {(last - first) / 1_000_000:g} s") from None
     await peer.reconnect()
     answer = await _subscribe(peer, Capability.TIMESTAMPS, since=first / 1_000_000, catch_up=RECENT / 1_000_000)
     if answer.get("from") is None:
