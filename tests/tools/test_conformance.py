@@ -368,7 +368,10 @@ BROKEN_SERVERS = {
     ),
     "names a time before the present": (
         "10.3",
-        Spoilt(outgoing=answering(MessageType.SUBSCRIPTION_ACK, **{"from": 1.0})),
+        Spoilt(
+            outgoing=answering(MessageType.SUBSCRIPTION_ACK, **{"from": 0.00005}),
+            publish=partial(published, timestamps=range(KEPT_SINCE, 1_000_000, 200_000)),
+        ),
     ),
     "sends what was before from": ("10.2", Spoilt(outgoing=answering(MessageType.SUBSCRIPTION_ACK, **{"from": 1.0}))),
     "loses what was after from": ("10.2", Spoilt(outgoing=without_the(KEPT_SINCE))),
