@@ -222,6 +222,43 @@ def test_a_publisher_opens_a_stream_over_the_cluster(tmp_path):
         run(conversation(cluster), timeout=200)
 
 
+def test_servers_of_a_cluster_sign_and_attest(tmp_path, monkeypatch):
+    """Whichever of them has published; by a slot of each stream, as the script needs its keys together."""
+    optional("cryptography")
+    from ecgframe.server import attesting
+    from ecgframe.signing import Attested, SigningKey
+
+    monkeypatch.setattr(attesting, "ATTESTING_SECONDS", 0.05)
+    signer = SigningKey(bytes(range(32)))
+
+    async def conversation(cluster):
+        make = of_cluster(cluster)
+        one, other = (WebSocketBinaryHandler(settings=V4, backplane=make(), signer=signer) for _ in "ab")
+        async with (
+            serving(one),
+            serving(other) as there,
+            impatient(url_of(there), settings=V4, signers=[signer.public]) as viewer,
+        ):
+            await until(lambda: lanes_up([one, other]) == [12, 12])
+            for name in NAMES[:3]:
+                told = []
+                async with viewer.subscribe(name, on_attestation=told.append) as watched:
+                    for number, handler in enumerate((one, other, one)):
+                        data = {"features": {"n": number}, "timestamp": float(number)}
+                        await handler.publish(name, MessageType.FEATURE_DATA, data)
+                    alert = {"kind": "asystole", "timestamp": 1.0}
+                    await one.publish(name, MessageType.ANOMALY_ALERT, alert)
+                    found = [await anext(watched) for _ in range(4)]
+                    numbers = {message.sequence for message in found if message.type is MessageType.FEATURE_DATA}
+                    [signed] = [message for message in found if message.type is MessageType.ANOMALY_ALERT]
+                    assert signed.signature == "valid"
+                    await until(lambda told=told, due=numbers: due <= {each for one in told for each in one.numbers})
+                    assert all(isinstance(each, Attested) and each.signer == signer.name for each in told)
+
+    with redis_cluster(tmp_path) as cluster:
+        run(conversation(cluster), timeout=200)
+
+
 def test_a_client_of_redis_py_names_the_cluster(tmp_path):
     from ecgframe.server.redis import RedisClusterBackplane
 

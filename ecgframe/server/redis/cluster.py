@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from ...codec import EncodedFrame
     from ...messages.templates import Template
-    from ..backplane import Deliver
+    from ...signing import SigningKey
+    from ..backplane import Deliver, Link
     from ..envelope import Envelopes
     from ..opening import Opening
 else:
@@ -115,6 +116,11 @@ class RedisClusterBackplane:
         for lane in self._lanes:
             lane.seal_with(envelopes)
 
+    def sign_with(self, signer: SigningKey) -> None:
+        """Prove what this server publishes to those with the same key. See ``NumberedBackplane.sign_with``."""
+        for lane in self._lanes:
+            lane.sign_with(signer)
+
     async def join(self, stream: str, since: int) -> int:
         """Follow a stream. See ``Backplane.join``."""
         return await self._lane(stream).join(stream, since)
@@ -174,6 +180,16 @@ class RedisClusterBackplane:
         """Publish a message of a stream that a client has opened. See ``NumberedBackplane.publish_opened``."""
         lane = self._lane(stream)
         return await lane.publish_opened(stream, timestamp, frame, opening, number, record, is_bulk=is_bulk)
+
+    async def publish_attestation(
+        self, stream: str, timestamp: int, epoch: int, payload: bytes, link: Link, *, is_bulk: bool | None = None
+    ) -> bool:
+        """Publish an attestation. See ``NumberedBackplane.publish_attestation``."""
+        return await self._lane(stream).publish_attestation(stream, timestamp, epoch, payload, link, is_bulk=is_bulk)
+
+    async def last_attestation(self, stream: str, epoch: int, signer: bytes) -> Link | None:
+        """Return the latest attestation of a signer. See ``NumberedBackplane.last_attestation``."""
+        return await self._lane(stream).last_attestation(stream, epoch, signer)
 
     def leave_opened(self, stream: str, opening: Opening) -> None:
         """Note that the connection of a publisher has ended. See ``NumberedBackplane.leave_opened``."""
