@@ -6,7 +6,6 @@ Section "Signatures" of the specification. Reading takes constant memory and tim
 from __future__ import annotations
 
 from collections import Counter, OrderedDict, deque
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import isfinite
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
@@ -515,8 +514,3 @@ class _Reader:
 def _time_of(message: Message) -> float | None:
     time = unix_seconds(message.data.get("timestamp")) if isinstance(message.data, dict) else None
     return time if time is not None and isfinite(time) else None
-
-
-def signers_of(proofs: list[StreamProof]) -> Iterator[str]:
-    """Yield the names of the signers, each once."""
-    yield from dict.fromkeys(name for proof in proofs for name in proof.signers)
