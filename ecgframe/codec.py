@@ -33,7 +33,7 @@ from ._core import (
     unpack_checked,
     unpack_payload,
 )
-from ._core.form import count_of_types, version_bits, words_of_fault
+from ._core.form import count_of_types, describe_fault, version_bits
 from ._signatures import DeclaredSignature
 from .compression import AlgorithmChoice, Compression, compressed, inflate, may_shrink, shrink, zstd
 from .errors import AuthenticationFailed, InvalidDataFormat, MessageTooLarge, ProtocolError
@@ -485,13 +485,13 @@ class PreparedFrame:
             sequence: number of the message in the stream, V4 only.
 
         Raises:
-            ValueError: the timestamp, stream or sequence is out of range, or the frame was sealed before.
+            ValueError: the timestamp, stream or sequence is out of range, or ``seal`` was called before.
         """
         if (timestamp is None) != (self.version < 3):
             raise ValueError(f"a V{self.version} frame has {'no' if self.version < 3 else 'a'} timestamp")
         stamp = 0 if timestamp is None else _check_timestamp(timestamp)
         _check_numbering(self._type, self.version, self.flags, self.form, stream_id, sequence)
-        frame = self._pending.seal(self.version, self._type, self.flags, stamp, self.form, stream_id, sequence)
+        frame = self._pending.finish(self.version, self._type, self.flags, stamp, self.form, stream_id, sequence)
         return _describe(
             frame, self.version, self._type, self.flags, stamp, self.packed, self.form, stream_id, sequence
         )
@@ -786,7 +786,7 @@ class Codec:
             packed = frame.nbytes
             algorithm, deflated = self._shrink(version, type, False, frame.payload)
             if deflated is None:
-                frame = frame.seal(version, type, flags, stamp, form, stream_id, sequence)
+                frame = frame.finish(version, type, flags, stamp, form, stream_id, sequence)
             else:
                 flags |= _COMPRESSED
                 form |= algorithm
@@ -918,7 +918,7 @@ class Codec:
             written.replace(deflated)
             flags |= _COMPRESSED
             form |= algorithm
-        written.seal(version, type, flags, stamp, form, stream_id, sequence)
+        written.finish(version, type, flags, stamp, form, stream_id, sequence)
         return written.room + written.nbytes
 
     def _check_message(
@@ -1371,8 +1371,8 @@ def _check_numbering(type: int, version: int, flags: int, form: int, stream_id: 
         if not 0 <= sequence <= LARGEST_SEQUENCE:
             raise ValueError(f"a sequence is a number from 0 to {LARGEST_SEQUENCE}, not {sequence}")
         if fault := form_fault(type, flags, form, stream_id, sequence):
-            words, _ = words_of_fault(fault, type, form, stream_id, sequence)
-            raise ValueError(words)
+            text, _ = describe_fault(fault, type, form, stream_id, sequence)
+            raise ValueError(text)
     elif stream_id or sequence or form:
         raise ValueError(f"a V{version} frame has neither stream, sequence nor form; V4 has")
 

@@ -31,14 +31,14 @@ cdef class FlatBuffer:
 
 cdef class Header:
     cdef readonly int version
-    cdef int number              # number of the type
+    cdef int type_number
     cdef readonly int bits       # of the flags
     cdef readonly Py_ssize_t length
     cdef readonly uint32_t checksum
     cdef uint64_t stamp          # 0 before V3
     cdef readonly int form_bits  # this and the next two are 0 before V4
-    cdef uint32_t stream
-    cdef uint64_t place          # number of the message in its stream
+    cdef uint32_t stream_number
+    cdef uint64_t sequence_number
     cdef readonly Py_ssize_t size
 
 

@@ -21,7 +21,7 @@ from .limits cimport DEEPEST, MOST_DIMENSIONS, SIZE_V3, SIZE_V4
 from operator import index
 
 from .constructors import header as constructor
-from .form import FormFault, count_of_types, shown_versions, words_of_fault
+from .form import FormFault, count_of_types, describe_fault, shown_versions
 from .._signatures import DeclaredSignature
 from ..errors import (
     ChecksumMismatch,
@@ -260,10 +260,14 @@ cpdef int form_fault(int type, int flags, int form, uint32_t stream_id, uint64_t
 
 cdef int check_form(Py_ssize_t offset, Header header) except -1:
     """Check 6 for the fields that only V4 has."""
-    cdef int fault = form_fault(header.number, header.bits, header.form_bits, header.stream, header.place)
+    cdef int fault = form_fault(
+        header.type_number, header.bits, header.form_bits, header.stream_number, header.sequence_number
+    )
     if fault:
-        words, place = words_of_fault(fault, header.number, header.form_bits, header.stream, header.place)
-        raise InvalidDataFormat(f"{words} (byte {offset + place})", check=Check.FLAGS, offset=offset + place)
+        text, at = describe_fault(
+            fault, header.type_number, header.form_bits, header.stream_number, header.sequence_number
+        )
+        raise InvalidDataFormat(f"{text} (byte {offset + at})", check=Check.FLAGS, offset=offset + at)
     return 0
 
 
@@ -341,19 +345,19 @@ cdef class Header:
         if form is not None and not 0 <= form <= 0xFF:
             raise ValueError(f"the form is the bits of one byte, not {form}")
         self.version = index(version)
-        self.number = MessageType(type)
+        self.type_number = MessageType(type)
         self.bits = index(flags)
         self.length = <uint32_t>index(length)
         self.checksum = index(checksum)
         self.stamp = 0 if timestamp is None else <uint64_t>index(timestamp)
         self.form_bits = 0 if form is None else index(form)
-        self.stream = 0 if stream_id is None else <uint32_t>index(stream_id)
-        self.place = 0 if sequence is None else <uint64_t>index(sequence)
+        self.stream_number = 0 if stream_id is None else <uint32_t>index(stream_id)
+        self.sequence_number = 0 if sequence is None else <uint64_t>index(sequence)
         self.size = header_size(self.version)
 
     @property
     def type(self):
-        return TYPES[self.number]
+        return TYPES[self.type_number]
 
     @property
     def flags(self):
@@ -369,17 +373,17 @@ cdef class Header:
 
     @property
     def stream_id(self):
-        return self.stream if self.version >= 4 else None
+        return self.stream_number if self.version >= 4 else None
 
     @property
     def sequence(self):
-        return self.place if self.version >= 4 else None
+        return self.sequence_number if self.version >= 4 else None
 
     def __bytes__(self):
         cdef bytes header = PyBytes_FromStringAndSize(NULL, self.size)
         write_header(
-            <uint8_t*>PyBytes_AS_STRING(header), self.version, self.number, self.bits,
-            <uint32_t>self.length, self.checksum, self.stamp, self.form_bits, self.stream, self.place,
+            <uint8_t*>PyBytes_AS_STRING(header), self.version, self.type_number, self.bits,
+            <uint32_t>self.length, self.checksum, self.stamp, self.form_bits, self.stream_number, self.sequence_number,
         )
         return header
 
@@ -403,7 +407,7 @@ cdef class Header:
     def __repr__(self):
         stamp = "" if self.timestamp is None else f", timestamp={self.timestamp}"
         if self.version >= 4:
-            stamp += f", form={self.form!r}, stream_id={self.stream}, sequence={self.place}"
+            stamp += f", form={self.form!r}, stream_id={self.stream_number}, sequence={self.sequence_number}"
         return (
             f"Header(version={self.version}, type={self.type!r}, flags={self.flags!r}, "
             f"length={self.length}, checksum=0x{self.checksum:08x}{stamp})"
@@ -413,7 +417,7 @@ cdef class Header:
 cdef Header read_header(const uint8_t* p):
     cdef Header header = Header.__new__(Header)
     header.version = p[0]
-    header.number = p[1]
+    header.type_number = p[1]
     header.bits = p[2]
     header.length = load32(p + 3)
     header.checksum = load32(p + 7)
@@ -421,13 +425,13 @@ cdef Header read_header(const uint8_t* p):
     if p[0] < 4:
         header.stamp = load64(p + 11) if p[0] == 3 else 0
         header.form_bits = 0
-        header.stream = 0
-        header.place = 0
+        header.stream_number = 0
+        header.sequence_number = 0
         return header
     header.stamp = load64(p + 11)
     header.form_bits = p[19]
-    header.stream = load32(p + 20)
-    header.place = load64(p + 24)
+    header.stream_number = load32(p + 20)
+    header.sequence_number = load64(p + 24)
     return header
 
 

@@ -73,12 +73,12 @@ cpdef object decode_common(buffer, Py_ssize_t max_payload, int versions, bint nu
     cdef Message message = Message.__new__(Message)
     message.data = read_payload(buffer, p + start, length, numeric and HAS_SAMPLES[number], copy)
     message.version = version
-    message.number = number
+    message.type_number = number
     message.bits = flags
     message.nbytes = length
     message.stamped = version >= 3
     message.stamp = load64(p + 11) if version >= 3 else 0
     message.form_bits = 0
-    message.stream = load32(p + 20) if version == 4 else 0
-    message.place = load64(p + 24) if version == 4 else 0
+    message.stream_number = load32(p + 20) if version == 4 else 0
+    message.sequence_number = load64(p + 24) if version == 4 else 0
     return message

@@ -107,7 +107,8 @@ cdef class FieldTable:
 
 cpdef bint accepts_fields(list tables, Message message) except -1:
     """Return True if the table of the message's type accepts its data; False if not, or if there is no table yet."""
-    cdef FieldTable table = <FieldTable?>tables[message.number] if tables[message.number] is not None else None
+    known = tables[message.type_number]
+    cdef FieldTable table = None if known is None else <FieldTable?>known
     return table is not None and table.accepts(message.data)
 
 

@@ -32,11 +32,11 @@ class FormFault(IntEnum):
     NO_SEQUENCE = 9
 
 
-def words_of_fault(fault: int, type: int, form: int, stream_id: int, sequence: int) -> tuple[str, int]:
+def describe_fault(fault: int, type: int, form: int, stream_id: int, sequence: int) -> tuple[str, int]:
     """Return the text for a fault, and the offset of the field in the header."""
     name = MessageType(type).name
     algorithm = form & Form.ALGORITHM
-    words: dict[int, tuple[str, int]] = {
+    texts: dict[int, tuple[str, int]] = {
         FormFault.RESERVED: (f"the form 0x{form:02x} has reserved bits", FORM_AT),
         FormFault.ALGORITHM_OF_NOTHING: (
             f"the form names compression algorithm {algorithm}, and the payload is not compressed",
@@ -57,7 +57,7 @@ def words_of_fault(fault: int, type: int, form: int, stream_id: int, sequence: i
         FormFault.SEQUENCE_OF_NOTHING: (f"the sequence {sequence} belongs to no stream", SEQUENCE_AT),
         FormFault.NO_SEQUENCE: (f"{name} of stream {stream_id} has no sequence", SEQUENCE_AT),
     }
-    return words[fault]
+    return texts[fault]
 
 
 def count_of_types(version: int) -> str:

@@ -14,7 +14,7 @@ cdef class PendingFrame:
 
     @staticmethod
     cdef PendingFrame around(object owner, uint8_t* start, Py_ssize_t room, Py_ssize_t nbytes, Sum sum)
-    cpdef object seal(
+    cpdef object finish(
         self, int version, int type, int flags, uint64_t timestamp, int form=*, uint32_t stream_id=*,
         uint64_t sequence=*
     )
@@ -22,7 +22,7 @@ cdef class PendingFrame:
     cpdef int sum_now(self) except -1
 
 
-cdef int seal(
+cdef int finish_frame(
     uint8_t* frame, Py_ssize_t nbytes, Sum* sum, int version, int type, int flags, uint64_t timestamp,
     int form, uint32_t stream_id, uint64_t sequence,
 ) except -1

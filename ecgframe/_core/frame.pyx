@@ -24,8 +24,8 @@ cdef object LENGTH_LIMIT = LARGEST_LENGTH
 cdef class PendingFrame:
     """A frame whose payload is packed and whose header is not written yet.
 
-    Its bytes are a new ``bytes`` object, which nothing else refers to before ``seal`` returns it, or a part of a buffer
-    of the caller. A frame can be sealed once.
+    Its bytes are a new ``bytes`` object, which nothing else refers to before ``finish`` returns it, or a part of a
+    buffer of the caller. A frame can be finished once.
     """
 
     @staticmethod
@@ -59,27 +59,27 @@ cdef class PendingFrame:
         return 0
 
     cpdef int sum_now(self) except -1:
-        """Compute the checksum, so that ``seal`` only has to write the header."""
+        """Compute the checksum, so that ``finish`` only has to write the header."""
         self.sum.checksum = complete(&self.sum, self.start + self.room, self.nbytes)
         self.sum.nbytes = self.nbytes
         return 0
 
-    cpdef object seal(
+    cpdef object finish(
         self, int version, int type, int flags, uint64_t timestamp, int form=0, uint32_t stream_id=0,
         uint64_t sequence=0
     ):
         """Compute the checksum, write the header, and return the owner of the frame's bytes."""
         owner = self.owner
         if owner is None:
-            raise ValueError("this frame has been sealed before")
+            raise ValueError("this frame has been finished before")
         if header_size(version) != self.room:
             raise ValueError(f"the frame leaves {self.room} bytes for a header; V{version} has {header_size(version)}")
-        seal(self.start, self.nbytes, &self.sum, version, type, flags, timestamp, form, stream_id, sequence)
+        finish_frame(self.start, self.nbytes, &self.sum, version, type, flags, timestamp, form, stream_id, sequence)
         self.owner = None
         return owner
 
 
-cdef int seal(
+cdef int finish_frame(
     uint8_t* frame, Py_ssize_t nbytes, Sum* sum, int version, int type, int flags, uint64_t timestamp,
     int form, uint32_t stream_id, uint64_t sequence,
 ) except -1:
@@ -126,5 +126,5 @@ cpdef bytes build_frame(
     cdef uint8_t* out = <uint8_t*>PyBytes_AS_STRING(frame)
     cdef Sum sum = Sum(0, 0)
     copy_and_sum(out + room, flat.start, flat.nbytes, &sum, out + room)
-    seal(out, flat.nbytes, &sum, version, type, flags, timestamp, form, stream_id, sequence)
+    finish_frame(out, flat.nbytes, &sum, version, type, flags, timestamp, form, stream_id, sequence)
     return frame

@@ -11,13 +11,13 @@ cdef class Message:
     cdef public Py_ssize_t nbytes
     cdef public bint stale
     cdef public object signature
-    cdef int number              # number of the type
+    cdef int type_number
     cdef int bits                # of the flags
     cdef bint stamped
     cdef uint64_t stamp
     cdef int form_bits           # this and the next two are 0 before V4
-    cdef uint32_t stream
-    cdef uint64_t place          # number of the message in its stream
+    cdef uint32_t stream_number
+    cdef uint64_t sequence_number
 
 
 cpdef Message message_of(Header header, data, Py_ssize_t nbytes)

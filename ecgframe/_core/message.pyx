@@ -51,9 +51,9 @@ cdef class Message:
         self, type, data, int version, flags, timestamp, Py_ssize_t nbytes=0, stream_id=None, sequence=None, form=None,
         bint stale=False, signature=None
     ):
-        self.number = as_byte(type, "message type")
-        if TYPES[self.number] is None:
-            raise ValueError(f"message type 0x{self.number:02x} is none of the specification's")
+        self.type_number = as_byte(type, "message type")
+        if TYPES[self.type_number] is None:
+            raise ValueError(f"message type 0x{self.type_number:02x} is none of the specification's")
         self.data = data
         self.version = version
         self.bits = as_byte(flags, "flags")
@@ -66,13 +66,13 @@ cdef class Message:
             if stream_id is not None or sequence is not None or form is not None:
                 raise ValueError(f"a V{version} message has neither stream_id nor sequence nor form; V4 has")
             return
-        self.stream = 0 if stream_id is None else <uint32_t>index(stream_id)
-        self.place = 0 if sequence is None else <uint64_t>index(sequence)
+        self.stream_number = 0 if stream_id is None else <uint32_t>index(stream_id)
+        self.sequence_number = 0 if sequence is None else <uint64_t>index(sequence)
         self.form_bits = 0 if form is None else as_byte(form, "form")
 
     @property
     def type(self):
-        return TYPES[self.number]
+        return TYPES[self.type_number]
 
     @property
     def flags(self):
@@ -84,11 +84,11 @@ cdef class Message:
 
     @property
     def stream_id(self):
-        return self.stream if self.version >= 4 else None
+        return self.stream_number if self.version >= 4 else None
 
     @property
     def sequence(self):
-        return self.place if self.version >= 4 else None
+        return self.sequence_number if self.version >= 4 else None
 
     @property
     def form(self):
@@ -113,7 +113,7 @@ cdef class Message:
     def __repr__(self):
         numbering = ""
         if self.version >= 4:
-            numbering = f", stream_id={self.stream}, sequence={self.place}, form={self.form!r}"
+            numbering = f", stream_id={self.stream_number}, sequence={self.sequence_number}, form={self.form!r}"
         return (
             f"Message(type={self.type!r}, data={self.data!r}, version={self.version}, "
             f"flags={self.flags!r}, timestamp={self.timestamp}{numbering})"
@@ -124,13 +124,13 @@ cpdef Message message_of(Header header, data, Py_ssize_t nbytes):
     """Return the message of a frame. ``nbytes`` is the size of the payload after decompression."""
     cdef Message message = Message.__new__(Message)
     message.version = header.version
-    message.number = header.number
+    message.type_number = header.type_number
     message.bits = header.bits
     message.stamped = header.version >= 3
     message.stamp = header.stamp
     message.form_bits = header.form_bits
-    message.stream = header.stream
-    message.place = header.place
+    message.stream_number = header.stream_number
+    message.sequence_number = header.sequence_number
     message.data = data
     message.nbytes = nbytes
     return message

@@ -14,7 +14,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from ._header cimport FlatBuffer, flatten, header_size
 from .checksum cimport Sum
-from .frame cimport PendingFrame, seal
+from .frame cimport PendingFrame, finish_frame
 from .gil_yield cimport count_values
 from .msgpack_numbers cimport WIDEST, signed_size, write_double, write_signed
 from .msgpack_tags cimport ARRAY16, FALSE, FIXARRAY, FIXMAP, FIXSTR, MAP16, NIL, STR32, TRUE
@@ -101,7 +101,7 @@ cpdef object pack_frame(
     try:
         pack_value(&w, obj)
         if w.size - room <= longest:
-            seal(w.base, w.size - room, &sum, version, type, flags, timestamp, form, stream_id, sequence)
+            finish_frame(w.base, w.size - room, &sum, version, type, flags, timestamp, form, stream_id, sequence)
             return finish(&w)
         frame = finish(&w)
     finally:
@@ -131,7 +131,7 @@ cpdef object pack_frame_into(
     pack_value(&w, obj)
     if w.size - room > longest:
         return PendingFrame.around(target, w.base, room, w.size - room, sum)
-    seal(w.base, w.size - room, &sum, version, type, flags, timestamp, form, stream_id, sequence)
+    finish_frame(w.base, w.size - room, &sum, version, type, flags, timestamp, form, stream_id, sequence)
     return w.size
 
 

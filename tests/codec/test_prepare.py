@@ -63,7 +63,7 @@ def test_a_prepared_frame_is_finished_once_with_a_valid_timestamp():
     with pytest.raises(ValueError, match="a V3 frame has a timestamp"):
         prepared.seal(None)
     assert Codec().decode(prepared.seal(7).frame).flags == Flag.PRIORITY
-    with pytest.raises(ValueError, match="sealed before"):
+    with pytest.raises(ValueError, match="finished before"):
         prepared.seal(8)
     with pytest.raises(ValueError, match="a V1 frame has no timestamp"):
         Codec(version=1).prepare(MessageType.PING, None).seal(7)

@@ -331,9 +331,9 @@ def test_the_clocks_never_say_the_same_twice():
 
 
 PENDING_FRAMES = {
-    "sealed": lambda frame: frame.seal(1, 0x11, 0, 0),
-    "sealed with another version": lambda frame: frame.seal(3, 0x11, 0, 0),
-    "sealed twice": lambda frame: (frame.seal(1, 0x11, 0, 0), frame.seal(1, 0x11, 0, 0)),
+    "finished": lambda frame: frame.finish(1, 0x11, 0, 0),
+    "finished with another version": lambda frame: frame.finish(3, 0x11, 0, 0),
+    "finished twice": lambda frame: (frame.finish(1, 0x11, 0, 0), frame.finish(1, 0x11, 0, 0)),
     "replaced by more": lambda frame: frame.replace(bytes(100)),
     "looked into": lambda frame: frame.payload,
 }

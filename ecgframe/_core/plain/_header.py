@@ -35,7 +35,7 @@ from ...protocol import (
     Form,
     MessageType,
 )
-from ..form import FormFault, count_of_types, shown_versions, words_of_fault
+from ..form import FormFault, count_of_types, describe_fault, shown_versions
 
 if TYPE_CHECKING:
     from zlib import crc32 as _crc32
@@ -254,8 +254,8 @@ def _check_form(offset: int, header: Header) -> None:
     """Check 6 for the fields that only V4 has."""
     numbering = header.form_bits, header.stream_id or 0, header.sequence or 0
     if fault := form_fault(header.type, header.bits, *numbering):
-        words, place = words_of_fault(fault, header.type, *numbering)
-        raise InvalidDataFormat(f"{words} (byte {offset + place})", check=Check.FLAGS, offset=offset + place)
+        text, at = describe_fault(fault, header.type, *numbering)
+        raise InvalidDataFormat(f"{text} (byte {offset + at})", check=Check.FLAGS, offset=offset + at)
 
 
 def _mismatch(offset: int, header: Header, checksum: int) -> ChecksumMismatch:

@@ -19,23 +19,23 @@ __all__ = ["PendingFrame", "build_frame", "pending_frame"]
 
 @final
 class PendingFrame:
-    """A frame whose payload is packed and whose header is not written yet. It can be sealed once.
+    """A frame whose payload is packed and whose header is not written yet. It can be finished once.
 
     Args:
         room: size of the header, in bytes.
         payload: the packed payload.
-        target: buffer into which ``seal`` also writes the frame, or None.
+        target: buffer into which ``finish`` also writes the frame, or None.
         offset: offset of the frame in the target.
     """
 
-    __slots__ = ("_checksum", "_offset", "_sealed", "_target", "payload", "room")
+    __slots__ = ("_checksum", "_is_finished", "_offset", "_target", "payload", "room")
 
     def __init__(self, room: int, payload: bytes, target: FlatBuffer | None = None, offset: int = 0) -> None:
         self.room = room
         self.payload = memoryview(payload)
         self._target = target
         self._offset = offset
-        self._sealed = False
+        self._is_finished = False
         self._checksum: int | None = None
 
     @property
@@ -57,10 +57,10 @@ class PendingFrame:
         self._checksum = None
 
     def sum_now(self) -> None:
-        """Compute the checksum, so that ``seal`` only has to write the header and copy the payload."""
+        """Compute the checksum, so that ``finish`` only has to write the header and copy the payload."""
         self._checksum = crc32(self.payload)
 
-    def seal(
+    def finish(
         self,
         version: int,
         type: int,
@@ -71,8 +71,8 @@ class PendingFrame:
         sequence: int = 0,
     ) -> bytes:
         """Compute the checksum, write the header, and return the frame."""
-        if self._sealed:
-            raise ValueError("this frame has been sealed before")
+        if self._is_finished:
+            raise ValueError("this frame has been finished before")
         if HEADER_SIZES[version] != self.room:
             raise ValueError(f"the frame leaves {self.room} bytes for a header; V{version} has {HEADER_SIZES[version]}")
         checksum = crc32(self.payload) if self._checksum is None else self._checksum
@@ -82,7 +82,7 @@ class PendingFrame:
         frame = b"".join((header, self.payload))
         if self._target is not None:
             self._target.write(self._offset, frame)
-        self._sealed = True
+        self._is_finished = True
         return frame
 
 

@@ -92,7 +92,7 @@ def pack_frame(
     pending = PendingFrame(room, _Writer(room, max_payload, binary, convert=convert).payload_of(obj))
     if pending.nbytes > longest:
         return pending
-    return pending.seal(version, type, flags, timestamp, form, stream_id, sequence)
+    return pending.finish(version, type, flags, timestamp, form, stream_id, sequence)
 
 
 def pack_frame_into(
@@ -123,7 +123,7 @@ def pack_frame_into(
     pending = PendingFrame(room, writer.payload_of(obj), target, offset)
     if pending.nbytes > longest:
         return pending
-    return len(pending.seal(version, type, flags, timestamp, form, stream_id, sequence))
+    return len(pending.finish(version, type, flags, timestamp, form, stream_id, sequence))
 
 
 class _Writer:
