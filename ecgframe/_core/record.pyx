@@ -74,7 +74,7 @@ cdef enum:
     BOUND = 2
     NONE = 0
     DELTA = 1
-    ORDER_MOST = 3
+    HIGHEST_ORDER = 3
     ON_STACK = 512               # samples per row up to which the work buffer is on the stack
     SAMPLES_WITHOUT_GIL = 8192
 
@@ -318,8 +318,8 @@ cdef object samples_of(
     dims[1 if rows else 0] = count
     if filter == DELTA:
         needed = all_rows
-        if count > BLOCK + ORDER_MOST:
-            needed = all_rows * ((count - ORDER_MOST + BLOCK - 1) // BLOCK)
+        if count > BLOCK + HIGHEST_ORDER:
+            needed = all_rows * ((count - HIGHEST_ORDER + BLOCK - 1) // BLOCK)
         if nbytes < needed:
             raise too_few_bytes(nbytes, all_rows, count, needed, offset)
         array = new_array(kind.dtype, ndim, dims)
