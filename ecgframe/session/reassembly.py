@@ -26,7 +26,7 @@ _BULK: Final = int(Form.BULK)
 _SIZE: Final = HEADER_SIZES[4]
 _FIELDS: Final = struct.Struct(">II")
 
-Name = tuple[int, int]
+MessageKey = tuple[int, int]
 """Stream id and timestamp, which identify the message of a fragment."""
 
 
@@ -59,7 +59,7 @@ class Added(NamedTuple):
 
     Attributes:
         frame: the whole frame, if this was the last fragment.
-        lost: an unfinished message of the same class, of which this fragment is not.
+        lost: the unfinished message of the same class that was dropped because this fragment begins another one.
     """
 
     frame: bytearray | None
@@ -74,13 +74,13 @@ class Reassembly:
         least: minimum size of a piece that is not the last one, in bytes.
     """
 
-    __slots__ = ("_least", "_let_go", "_max_payload", "_unfinished")
+    __slots__ = ("_ignored", "_least", "_max_payload", "_unfinished")
 
     def __init__(self, max_payload: int, least: int = LEAST_FRAGMENT) -> None:
         self._max_payload = max_payload
         self._least = least
         self._unfinished: dict[int, Unfinished] = {}
-        self._let_go: dict[int, Name] = {}  # by class: the latest message that was refused or forgotten
+        self._ignored: dict[int, MessageKey] = {}  # by class: the latest message that was refused or forgotten
 
     @property
     def has_unfinished(self) -> bool:
@@ -105,24 +105,24 @@ class Reassembly:
                 its later fragments are ignored.
         """
         group = _class_of(header)
-        name = _name_of(header)
+        key = _key_of(header)
         current = self._unfinished.get(group)
         lost = None
-        if self._let_go.get(group) == name and any(payload[4:FRAGMENT_HEADER]):
+        if self._ignored.get(group) == key and any(payload[4:FRAGMENT_HEADER]):
             return Added(None, None)
         try:
             total, offset = self._read(header, payload)
             if offset == 0:
-                lost = None if current is None or _name_of(current.header) == name else current
+                lost = None if current is None or _key_of(current.header) == key else current
                 current = Unfinished(header, total)
             else:
-                self._check_goes_on(current, header, total, offset)
+                self._check_continues(current, header, total, offset)
                 assert current is not None
         except ProtocolError as error:
             error.reason = "fragment"
             self.refuse(header)
             raise
-        self._let_go.pop(group, None)
+        self._ignored.pop(group, None)
         self._unfinished[group] = current
         current.frame += payload[FRAGMENT_HEADER:]
         current.last_at = now
@@ -134,11 +134,11 @@ class Reassembly:
     def refuse(self, header: Header) -> None:
         """Drop the message of a fragment that was refused, and ignore its later fragments."""
         group = _class_of(header)
-        name = _name_of(header)
+        key = _key_of(header)
         current = self._unfinished.get(group)
-        if current is not None and _name_of(current.header) == name:
+        if current is not None and _key_of(current.header) == key:
             del self._unfinished[group]
-        self._let_go[group] = name
+        self._ignored[group] = key
 
     def forget(self, is_forgotten: Callable[[int], bool]) -> None:
         """Drop unfinished messages by the ids of their streams, and ignore their later fragments."""
@@ -146,17 +146,17 @@ class Reassembly:
             if is_forgotten(one.header.stream_id or 0):
                 self.refuse(one.header)
 
-    def deadline(self, patience: float) -> float:
+    def deadline(self, timeout: float) -> float:
         """Return when an unfinished message is dropped if no further fragment of it arrives; infinity if none is there.
 
         Args:
-            patience: seconds for which to wait for a further fragment.
+            timeout: seconds for which to wait for a further fragment.
         """
-        return min([one.last_at for one in self._unfinished.values()], default=inf) + patience
+        return min([one.last_at for one in self._unfinished.values()], default=inf) + timeout
 
-    def expire(self, patience: float, now: float) -> list[Unfinished]:
-        """Drop and return the messages of which no fragment has arrived for so long. Times are in seconds."""
-        expired = [one for one in self._unfinished.values() if one.last_at + patience <= now]
+    def expire(self, timeout: float, now: float) -> list[Unfinished]:
+        """Drop and return the messages of which no fragment has arrived for ``timeout`` seconds until ``now``."""
+        expired = [one for one in self._unfinished.values() if one.last_at + timeout <= now]
         for one in expired:
             self.refuse(one.header)
         return expired
@@ -182,9 +182,9 @@ class Reassembly:
             raise _fault(f"a fragment that is not the last has at least {self._least} bytes, not {nbytes}")
         return total, offset
 
-    def _check_goes_on(self, current: Unfinished | None, header: Header, total: int, offset: int) -> None:
+    def _check_continues(self, current: Unfinished | None, header: Header, total: int, offset: int) -> None:
         """Check that a fragment continues the unfinished message of its class."""
-        if current is None or _name_of(current.header) != _name_of(header):
+        if current is None or _key_of(current.header) != _key_of(header):
             raise _fault(f"a fragment at byte {offset} of a message whose first fragments did not arrive")
         if _fixed(current.header) != _fixed(header) or current.total != total:
             raise _fault("type, flags, form, sequence and total must be the same in all fragments of a message")
@@ -233,7 +233,7 @@ def _class_of(header: Header) -> int:
     return 2 if header.form_bits & _BULK else 1
 
 
-def _name_of(header: Header) -> Name:
+def _key_of(header: Header) -> MessageKey:
     return header.stream_id or 0, header.timestamp or 0
 
 

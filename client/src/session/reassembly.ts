@@ -42,9 +42,11 @@ export interface Unfinished {
   lastAt: number;
 }
 
-/** The result of adding a fragment: the whole frame, if it was the last; an unfinished message of its class that is lost. */
+/** The result of adding a fragment. */
 export interface Added {
+  /** The whole frame, if this was the last fragment. */
   readonly frame: Uint8Array<ArrayBuffer> | null;
+  /** The unfinished message of the same class that was dropped because this fragment begins another one. */
   readonly lost: Unfinished | null;
 }
 
@@ -56,8 +58,8 @@ export class Reassembly {
   readonly #least: number;
   /** By class of service. */
   readonly #unfinished = new Map<number, Unfinished>();
-  /** By class: the name of the latest message that was refused or forgotten. */
-  readonly #letGo = new Map<number, string>();
+  /** By class: the key of the latest message that was refused or forgotten. */
+  readonly #ignored = new Map<number, string>();
 
   /**
    * @param maxPayload bytes of the largest payload of a message
@@ -83,24 +85,24 @@ export class Reassembly {
    */
   add(header: Header, head: Uint8Array, payload: Uint8Array, now: number): Added {
     const group = classOf(header);
-    const name = nameOf(header);
-    if (this.#letGo.get(group) === name && payload.subarray(4, FRAGMENT_HEADER).some((byte) => byte !== 0))
+    const key = keyOf(header);
+    if (this.#ignored.get(group) === key && payload.subarray(4, FRAGMENT_HEADER).some((byte) => byte !== 0))
       return NOTHING;
     let current = this.#unfinished.get(group);
     let lost: Unfinished | null = null;
     try {
       const { total, offset } = this.#read(header, payload);
       if (offset === 0) {
-        lost = current && nameOf(current.header) !== name ? current : null;
+        lost = current && keyOf(current.header) !== key ? current : null;
         current = { header, head: head.slice(), total, pieces: [], arrived: 0, lastAt: now };
       } else {
-        current = goingOn(current, header, total, offset);
+        current = continuedBy(current, header, total, offset);
       }
     } catch (error) {
       this.refuse(header);
       throw error;
     }
-    this.#letGo.delete(group);
+    this.#ignored.delete(group);
     this.#unfinished.set(group, current);
     const piece = payload.slice(FRAGMENT_HEADER); // a copy: a view would keep the whole received message in memory
     current.pieces.push(piece);
@@ -108,15 +110,15 @@ export class Reassembly {
     current.lastAt = now;
     if (current.arrived < current.total) return { frame: null, lost };
     this.#unfinished.delete(group);
-    return { frame: finished(current), lost };
+    return { frame: finish(current), lost };
   }
 
   /** Drops the message of a fragment that was refused, and ignores its later fragments. */
   refuse(header: Header): void {
     const group = classOf(header);
     const current = this.#unfinished.get(group);
-    if (current && nameOf(current.header) === nameOf(header)) this.#unfinished.delete(group);
-    this.#letGo.set(group, nameOf(header));
+    if (current && keyOf(current.header) === keyOf(header)) this.#unfinished.delete(group);
+    this.#ignored.set(group, keyOf(header));
   }
 
   /** Drops unfinished messages by the ids of their streams, and ignores their later fragments. */
@@ -125,13 +127,13 @@ export class Reassembly {
   }
 
   /** Returns when an unfinished message is dropped if no further fragment of it arrives within so many seconds. */
-  deadline(patience: number): number {
-    return Math.min(...[...this.#unfinished.values()].map(({ lastAt }) => lastAt), Number.POSITIVE_INFINITY) + patience;
+  deadline(timeout: number): number {
+    return Math.min(...[...this.#unfinished.values()].map(({ lastAt }) => lastAt), Number.POSITIVE_INFINITY) + timeout;
   }
 
   /** Drops and returns the messages of which no fragment has arrived for so long. */
-  expire(patience: number, now: number): Unfinished[] {
-    const expired = [...this.#unfinished.values()].filter(({ lastAt }) => lastAt + patience <= now);
+  expire(timeout: number, now: number): Unfinished[] {
+    const expired = [...this.#unfinished.values()].filter(({ lastAt }) => lastAt + timeout <= now);
     for (const { header } of expired) this.refuse(header);
     return expired;
   }
@@ -170,8 +172,8 @@ export function incomplete({ arrived, total }: Unfinished, why: string): Protoco
 }
 
 /** Returns the unfinished message that a fragment continues. */
-function goingOn(current: Unfinished | undefined, header: Header, total: number, offset: number): Unfinished {
-  if (!current || nameOf(current.header) !== nameOf(header))
+function continuedBy(current: Unfinished | undefined, header: Header, total: number, offset: number): Unfinished {
+  if (!current || keyOf(current.header) !== keyOf(header))
     throw fault(`a fragment at byte ${offset} of a message whose first fragments did not arrive`);
   if (fixedOf(current.header) !== fixedOf(header) || current.total !== total)
     throw fault("type, flags, form, sequence and total must be the same in all fragments of a message");
@@ -181,7 +183,7 @@ function goingOn(current: Unfinished | undefined, header: Header, total: number,
 }
 
 /** Returns the frame as if it had arrived at once. */
-function finished({ head, total, pieces }: Unfinished): Uint8Array<ArrayBuffer> {
+function finish({ head, total, pieces }: Unfinished): Uint8Array<ArrayBuffer> {
   const frame = new Uint8Array(HEADER + total);
   frame.set(head);
   let at = HEADER;
@@ -203,7 +205,7 @@ function classOf({ type, flags, form = 0 }: Header): number {
 }
 
 /** Stream and timestamp, which identify the message of a fragment. */
-function nameOf({ streamId = 0, timestamp }: Header): string {
+function keyOf({ streamId = 0, timestamp }: Header): string {
   return `${streamId} ${timestamp}`;
 }
 
