@@ -56,9 +56,9 @@ class HistoryOf(StreamOf):
 
     def __new__(cls, name: str, epoch: int, history: int) -> Self:
         """Make it; a tuple has no ``__init__``."""
-        place = super().__new__(cls, name, epoch)
-        place._history = history
-        return place
+        stream = super().__new__(cls, name, epoch)
+        stream._history = history
+        return stream
 
     _history: int
 
@@ -108,11 +108,11 @@ class FrameReader:
 
     def stream_of(self, id: int) -> StreamOf | None:
         """Return the stream of an id; None if it is not bound."""
-        place = self.book.name_of(id)
-        if place is None:
+        name_and_epoch = self.book.name_of(id)
+        if name_and_epoch is None:
             return None
         history = self.book.history_of(id)
-        return StreamOf(*place) if history is None else HistoryOf(*place, history)
+        return StreamOf(*name_and_epoch) if history is None else HistoryOf(*name_and_epoch, history)
 
     def read(self, message: Message, template: bytes | None) -> ProtocolError | None:
         """Note what a decoded frame says about streams.
@@ -201,7 +201,7 @@ def is_opening(message: Message) -> bool:
 
 
 def _opening_stream(message: Message) -> int:
-    """The stream id of an opening. Raises InvalidDataFormat if its header names no stream, or a message of one."""
+    """Return the stream id of an opening. Raises InvalidDataFormat if its header names no stream, or has a sequence."""
     if not message.stream_id or message.sequence:
         raise InvalidDataFormat(
             "an opening (template 0) has a stream in its header, and the sequence 0",

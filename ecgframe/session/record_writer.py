@@ -23,8 +23,8 @@ class Record(NamedTuple):
     """A message as a record.
 
     Attributes:
-        template: by which it is read.
-        payload: with the filter that is smaller.
+        template: the template that is needed to read it.
+        payload: its bytes, with the filter that makes them fewer.
     """
 
     template: Template
@@ -46,10 +46,10 @@ class Counts(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """What a template is to be made of that has no number yet.
+    """A template that has to be made, before it has a number.
 
     Attributes:
-        content: of the message that needs it.
+        content: content of the message that needs it.
         missing: see ``Template``.
         scale: see ``Template``.
         key: see ``Template``.
@@ -83,7 +83,7 @@ class RecordWriter:
         self.filters = True
         self._stream = stream
         self._may_keep = may_keep
-        self._by_key: dict[bytes, Template] = {}  # those that are written with, the oldest first
+        self._by_key: dict[bytes, Template] = {}  # the templates in use, the oldest first
         self._made_at: deque[float] = deque() if made_at is None else made_at
         self._wanted: set[bytes] = set()
 
@@ -115,7 +115,7 @@ class RecordWriter:
     def shared_record_of(
         self, data: Any, now: float, *, counts: Counts | None = None, max_payload: int
     ) -> tuple[Record | None, Wanted | None]:
-        """Make a record of an ECG_DATA map, with a template that is there already.
+        """Make a record of an ECG_DATA map, with a template that exists already.
 
         Args:
             data: the map.
@@ -124,7 +124,7 @@ class RecordWriter:
             max_payload: largest signal that a record may stand for, in bytes.
 
         Returns:
-            The record; if there is none because its template is not there, what that has to be made of.
+            The record; or, if its template is missing, the template that has to be made.
         """
         data, missing, scale = (data, None, None) if counts is None else counts
         content = record_content(data, self._stream)
@@ -150,12 +150,12 @@ class RecordWriter:
         return Template.of(wanted.content, number, self._stream, missing=wanted.missing, scale=wanted.scale)
 
     def await_template(self, wanted: Wanted, now: float) -> None:
-        """Note that a template is on its way: no other is made of the same."""
+        """Note that a template is being published, so that it is not made a second time."""
         self._wanted.add(wanted.key)
         self._made_at.append(now)
 
     def await_no_longer(self, wanted: Wanted) -> None:
-        """Note that a template was published, or was not."""
+        """Note that publishing a template has succeeded or failed."""
         self._wanted.discard(wanted.key)
 
     def write_with(self, template: Template, now: float) -> None:
@@ -164,7 +164,7 @@ class RecordWriter:
         self.write_with_shared(template)
 
     def write_with_shared(self, template: Template) -> None:
-        """Write records with a template that was sent, whoever made it. The 16 latest are written with."""
+        """Write records with a template that was sent, whoever made it. The 16 latest templates are used."""
         self.latest = max(self.latest, template.number)
         self._by_key[template.key] = template
         if len(self._by_key) > TEMPLATES_IN_FORCE:

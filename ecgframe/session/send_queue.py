@@ -201,7 +201,7 @@ class SendQueue:
         if tier is None:
             return None
         if tier >= Tier.LIVE:
-            self._share(tier, self._tiers[tier][0].nbytes)
+            self._note_share(tier, self._tiers[tier][0].nbytes)
         return self._remove(self._tiers[tier], 0)
 
     def pop_fragment(self, size: int) -> tuple[Outgoing, bytes, bool]:
@@ -220,7 +220,7 @@ class SendQueue:
         fragments = outgoing.fragments(size)
         fragment = fragments[self._cut[tier]]
         self._cut[tier] += 1
-        self._share(tier, len(fragment))
+        self._note_share(tier, len(fragment))
         is_last = self._cut[tier] == fragments.count
         if is_last:
             self._remove(self._tiers[tier], 0)
@@ -282,17 +282,17 @@ class SendQueue:
         if control:
             return Tier.CONTROL
         if live and bulk:
-            return Tier.BULK if self._has_its_part() else Tier.LIVE
+            return Tier.BULK if self._is_turn_of_bulk() else Tier.LIVE
         if live:
             return Tier.LIVE
         return Tier.BULK if bulk else None
 
-    def _has_its_part(self) -> bool:
-        """Return whether so much of LIVE was sent that a fragment of BULK follows."""
+    def _is_turn_of_bulk(self) -> bool:
+        """Return whether enough bytes of LIVE were sent for a fragment of BULK to follow."""
         waiting = self._tiers[Tier.BULK][0]
         return self._live_share >= LIVE_PARTS * min(waiting.nbytes, FRAGMENT_SIZE)
 
-    def _share(self, tier: Tier, nbytes: int) -> None:
+    def _note_share(self, tier: Tier, nbytes: int) -> None:
         """Note that so many bytes of LIVE or BULK are sent."""
         if not (self._tiers[Tier.LIVE] and self._tiers[Tier.BULK]):
             self._live_share = 0

@@ -173,7 +173,7 @@ class SendWindow:
         sent = self._sent - self._arrived
         elapsed = now - self._arrived_at
         until_asking = self._ask_at - sent + self._rate * elapsed
-        if until_asking <= 0 or sent >= LARGEST or (elapsed >= TRUSTED and self._is_to_show_again(sent, now)):
+        if until_asking <= 0 or sent >= LARGEST or (elapsed >= TRUSTED and self._needs_measurement(sent, now)):
             return self._look_closely(now)
         self.is_full = self.is_to_ask = False
         self._given = room = int(min(until_asking, self.limit, LARGEST - sent))
@@ -206,7 +206,7 @@ class SendWindow:
         if self.probe is not None:
             # A small room, so that a late PONG is noticed soon.
             return self._give(-1 if self.is_full else min(self.limit - on_its_way, SMALLEST // 2))
-        self.is_to_ask = on_its_way >= self._ask_at or self._is_to_show_again(sent, now)
+        self.is_to_ask = on_its_way >= self._ask_at or self._needs_measurement(sent, now)
         return self._give(0 if self.is_to_ask else self._ask_at - on_its_way)
 
     def _changes_at(self, sent: int, now: float) -> float:
@@ -228,7 +228,7 @@ class SendWindow:
             return on_its_way >= self._smallest
         return self.is_full and now >= self._free_at + FREE_PATH_EVERY
 
-    def _is_to_show_again(self, sent: int, now: float) -> bool:
+    def _needs_measurement(self, sent: int, now: float) -> bool:
         """Return whether the last measurement is too old, or too many bytes have been sent since."""
         elapsed = now - self._arrived_at
         return sent >= LARGEST or (elapsed >= TRUSTED and (sent > LITTLE or elapsed >= TRUSTED_WITH_LITTLE))
@@ -286,7 +286,7 @@ class SendWindow:
             return self._give(0)
         return room
 
-    def overlook(self, unused: int, now: float) -> int:
+    def give_up_on_probe(self, unused: int, now: float) -> int:
         """Give up waiting for the PONG to the last PING, and allow one small window more. Returns the room."""
         if self.probe is not None:
             self._arrived = self._arrived_before = self.probe

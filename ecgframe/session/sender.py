@@ -128,7 +128,7 @@ class Sender:
         if self._room < 0 and self._queue.has_data and not (window.is_full and now < window.full_until):
             self._room = window.look(self._room, now)
         if window.is_to_ask:
-            return self._ask_how_far_it_is(now)
+            return self._send_probe(now)
         if window.is_full:
             urgent = self._queue.pop_urgent()
             return None if urgent is None else self._sent_alone(urgent, now)
@@ -147,7 +147,7 @@ class Sender:
             if is_narrow is not self._is_narrow:
                 self._set_window(now, is_narrow=is_narrow)
                 if self._window.is_to_ask:
-                    return self._ask_how_far_it_is(now)
+                    return self._send_probe(now)
                 if self._window.is_full:
                     return None
             if is_cut:
@@ -405,7 +405,7 @@ class Sender:
         window = self._window
         self.has_waiting = window.is_to_ask or (queue.has_urgent if window.is_full else queue.has_waiting)
 
-    def _ask_how_far_it_is(self, now: float) -> bytes:
+    def _send_probe(self, now: float) -> bytes:
         """The PING that asks the peer how far it has read. It is not queued, so only its frame is needed."""
         counters = self.counters
         probe, self._room = self._window.asked(self._room, now)

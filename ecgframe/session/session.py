@@ -340,7 +340,7 @@ class Session(Sender, ABC):
         if now >= self._answers_no_ping_after():
             events.append(PingUnanswered(now - self._window.probe_sent_at, self.on_its_way))
             is_slow = self._window.is_on
-            self._room = self._window.overlook(self._room, now) if is_slow else self._window.turn_off()
+            self._room = self._window.give_up_on_probe(self._room, now) if is_slow else self._window.turn_off()
         else:
             self._room = self._window.look(self._room, now)
         self._note_waiting()
@@ -601,8 +601,8 @@ class Session(Sender, ABC):
         if self._reassembly is None:
             return
         self._forget_unbound()
-        patience = SILENT_INTERVALS * self._heartbeat_interval
-        for one in self._reassembly.expire(patience, now):
+        timeout = SILENT_INTERVALS * self._heartbeat_interval
+        for one in self._reassembly.expire(timeout, now):
             error = incomplete(one, f"nothing more of it came for {now - one.last_at:.0f} s")
             self._handle_bad_message(error, one.header, one.arrived, now, events)
 
