@@ -92,8 +92,8 @@ class Connection:
         self._loop = asyncio.get_running_loop()
         self._work = asyncio.Event()
         self._progress = asyncio.Event()
-        self._alarm: asyncio.Handle | None = None
-        self._alarm_at = 0.0  # not all handles of uvloop have a ``when()``
+        self._timer: asyncio.Handle | None = None
+        self._timer_at = 0.0  # not all handles of uvloop have a ``when()``
         self._closing: Close | None = None
         self._abort_timer: asyncio.TimerHandle | None = None
         self._close_by: float | None = None
@@ -152,7 +152,7 @@ class Connection:
             self._begin_to_close()
         if self.session.closing or self.session.has_waiting:
             self._work.set()
-        self._set_alarm()
+        self._set_timer()
 
     async def end(self) -> None:
         """Send what waits, then close the connection; ``hold`` returns then."""
@@ -291,7 +291,7 @@ class Connection:
 
     def _note_established(self, event: Negotiated) -> None:
         self._established_at = self._next_ping = self._loop.time()
-        self._set_alarm()
+        self._set_timer()
 
     def _note_round_trip(self, event: RoundTrip) -> None:
         for pong in self._pongs:
@@ -309,21 +309,21 @@ class Connection:
     def _note_refused(self, event: FrameRefused) -> None:
         self.said = event.error
 
-    # --- the clock ---
+    # --- timers ---
 
-    def _set_alarm(self) -> None:
+    def _set_timer(self) -> None:
         times = [time for time in (self.session.deadline(), self._next_ping) if time is not None]
         if self.over or not times:
             return
-        # If the deadline is later now, ``_ring`` finds that and sets the timer again.
-        if self._alarm is None or min(times) < self._alarm_at:
-            if self._alarm:
-                self._alarm.cancel()
-            self._alarm_at = min(times)
-            self._alarm = self._loop.call_at(self._alarm_at, self._ring)
+        # If the deadline is later now, ``_on_timer`` finds that and sets the timer again.
+        if self._timer is None or min(times) < self._timer_at:
+            if self._timer:
+                self._timer.cancel()
+            self._timer_at = min(times)
+            self._timer = self._loop.call_at(self._timer_at, self._on_timer)
 
-    def _ring(self) -> None:
-        self._alarm = None
+    def _on_timer(self) -> None:
+        self._timer = None
         now = self._loop.time()
         if not self._may_read.is_set():
             self.session.heard(now)
@@ -346,7 +346,7 @@ class Connection:
                 for message in self._messages():
                     await self._websocket.send(message)
                     self._progress.set()
-                    self._set_alarm()
+                    self._set_timer()
                 if closing := self.session.closing:
                     await self._websocket.close(closing.code, closing.reason)
                     return
@@ -372,7 +372,7 @@ class Connection:
     def _hang_up(self) -> None:
         self.over = True
         self._websocket.transport.abort()
-        for timer in (self._alarm, self._abort_timer):
+        for timer in (self._timer, self._abort_timer):
             if timer:
                 timer.cancel()
         self._tell(self.session.lost())

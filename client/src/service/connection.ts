@@ -97,8 +97,8 @@ export class Connection {
   #establishedAt: number | null = null;
   #nextPing = Number.POSITIVE_INFINITY;
   #betweenPings = FIRST_PING;
-  #alarm: ReturnType<typeof setTimeout> | undefined;
-  #alarmAt = Number.POSITIVE_INFINITY;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #timerAt = Number.POSITIVE_INFINITY;
   #isReceiving = false;
 
   /** Opens a WebSocket. @param protocols subprotocols to offer @param connectTimeout seconds that opening may take */
@@ -127,7 +127,7 @@ export class Connection {
     this.#socket.onmessage = (event: { data: unknown }) => this.#receive(event.data);
     this.#socket.onclose = (event: { code: number; reason: string }) => this.#closed(event.code, event.reason);
     this.#socket.onerror = () => {}; // a close event follows
-    this.#setAlarm(now() + connectTimeout);
+    this.#setTimer(now() + connectTimeout);
   }
 
   /** True if the server's messages have timestamps. */
@@ -154,7 +154,7 @@ export class Connection {
     if (this.session.closing && (isEmpty || this.session.closing.code === CloseCode.INTERNAL)) {
       this.#close(this.session.closing);
     } else {
-      this.#setAlarm(
+      this.#setTimer(
         Math.min(
           this.session.deadline(),
           this.#nextPing,
@@ -208,7 +208,7 @@ export class Connection {
     this.#isReceiving = false;
     this.#tell(events, bytes, at);
     // A browser may delay the timers of a page in the background, but not its messages.
-    if (at >= this.#alarmAt) this.#ring();
+    if (at >= this.#timerAt) this.#onTimer();
     else this.wake();
   }
 
@@ -253,20 +253,20 @@ export class Connection {
 
   // --- the clock ---
 
-  #setAlarm(at: number): void {
+  #setTimer(at: number): void {
     if (this.#over || at === Number.POSITIVE_INFINITY) return;
-    // If the deadline is later now, `#ring` finds that and sets the timer again.
-    if (this.#alarm !== undefined && this.#alarmAt <= at) return;
-    clearTimeout(this.#alarm);
-    this.#alarmAt = at;
-    this.#alarm = setTimeout(() => this.#ring(), Math.max(0, Math.ceil((at - now()) * 1000)));
+    // If the deadline is later now, `#onTimer` finds that and sets the timer again.
+    if (this.#timer !== undefined && this.#timerAt <= at) return;
+    clearTimeout(this.#timer);
+    this.#timerAt = at;
+    this.#timer = setTimeout(() => this.#onTimer(), Math.max(0, Math.ceil((at - now()) * 1000)));
   }
 
-  #ring(): void {
-    const due = this.#alarmAt;
-    clearTimeout(this.#alarm);
-    this.#alarm = undefined;
-    this.#alarmAt = Number.POSITIVE_INFINITY;
+  #onTimer(): void {
+    const due = this.#timerAt;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#timerAt = Number.POSITIVE_INFINITY;
     if (this.#closing || !this.#opened) {
       this.drop(this.#closing?.reason ?? "the connection was not opened in time");
       return;
@@ -328,9 +328,9 @@ export class Connection {
       this.drop(`the WebSocket cannot be closed: ${(error as Error).message}`);
       return;
     }
-    clearTimeout(this.#alarm);
-    this.#alarm = undefined;
-    this.#setAlarm(this.#closeBy);
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#setTimer(this.#closeBy);
   }
 
   #closed(code: number, reason: string): void {
@@ -342,7 +342,7 @@ export class Connection {
   #hangUp(code: number | null, reason: string): void {
     if (this.#over) return;
     this.#over = true;
-    clearTimeout(this.#alarm);
+    clearTimeout(this.#timer);
     for (const event of this.session.lost()) callSafely(() => this.#owner.onEvent(event, null));
     const lasted = this.#establishedAt === null ? 0 : now() - this.#establishedAt;
     this.#owner.ended({ code, reason, said: this.#said, lasted, opened: this.#opened });
