@@ -99,8 +99,8 @@ class Inbox:
 
     Each event is handled in a task, and the next event waits for it. A handler that does not wait for anything
     finishes at once, and costs neither a turn of the loop nor a timer. Of messages that follow each other, the next one
-    is handled once those before it have their places (see ``placing``), so that a peer's messages need not wait one by
-    one for another server.
+    is handled once the order of those before it is fixed (see ``placing``), so that a peer's messages need not wait one
+    by one for another server.
 
     Args:
         handle: handles an item; it does not raise. It is cancelled after ``Limits.hook_seconds``.
@@ -177,7 +177,7 @@ class Inbox:
     def stop(self) -> set[asyncio.Task[None]]:
         """Drop the waiting events and cancel those that are handled. Returns the tasks that are being cancelled."""
         while self._items:
-            self._let_go(self._items.popleft())
+            self._release(self._items.popleft())
         tasks = self._tasks()
         for task in tasks:
             task.cancel()
@@ -218,7 +218,7 @@ class Inbox:
         if self._has_room is not None and not self.is_full:
             self._has_room.set()
 
-    def _let_go(self, item: Item) -> None:
+    def _release(self, item: Item) -> None:
         self._nbytes -= item.nbytes
         self._shared.release(item.nbytes)
 
@@ -230,7 +230,7 @@ class Inbox:
         enter(None)
         if task.done():
             self._handled.remove(handled)
-            self._let_go(item)
+            self._release(item)
             self._give_turn()
             return
         handled.task = task
@@ -242,7 +242,7 @@ class Inbox:
         handled.end_time()
         if handled.is_late and task.cancelled():
             self._give_up(handled.item)
-        self._let_go(handled.item)
+        self._release(handled.item)
         self._give_turn()
         self._go_on()
         if self._has_room is not None:

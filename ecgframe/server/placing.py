@@ -1,7 +1,7 @@
-"""What a message that is being handled, and the inbox that it came from, tell each other.
+"""Lets the code that handles a message tell the message's inbox when the next message may be handled.
 
-A message has its place once nothing that is published later can get before it. From then on, the next message of the
-peer may be handled, while this one still waits to be delivered.
+A message is placed once nothing that is published later can be delivered before it. From then on, the next message of
+the peer may be handled, while this one still waits for another server.
 """
 
 from __future__ import annotations
@@ -14,30 +14,33 @@ class Handling(Protocol):
     """One message that is being handled."""
 
     def note_placed(self) -> None:
-        """Note that the message has its place."""
+        """Note that the message is placed: its order is fixed."""
 
     async def wait_for_turn(self) -> None:
         """Wait until all earlier messages of the peer are handled."""
 
 
-_present: ContextVar[Handling | None] = ContextVar("ecgframe_handling", default=None)
+_current: ContextVar[Handling | None] = ContextVar("ecgframe_handling", default=None)
 
 
 def enter(handling: Handling | None) -> None:
-    """Note what is handled in this context."""
-    _present.set(handling)
+    """Set the message that is handled in this context."""
+    _current.set(handling)
 
 
 def note_placed() -> None:
-    """Note that the message that is handled in this context has its place; does nothing if there is none."""
-    handling = _present.get()
+    """Note that the message that is handled in this context is placed; does nothing if there is none."""
+    handling = _current.get()
     if handling is not None:
         handling.note_placed()
 
 
 async def wait_for_turn() -> None:
-    """Wait until all earlier messages of the peer are handled. What is published afterwards is not this message."""
-    handling = _present.get()
+    """Wait until all earlier messages of the peer are handled.
+
+    Afterwards, ``note_placed`` does nothing in this context: what is published then is not this message.
+    """
+    handling = _current.get()
     if handling is not None:
-        _present.set(None)
+        _current.set(None)
         await handling.wait_for_turn()
