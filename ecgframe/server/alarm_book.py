@@ -14,7 +14,7 @@ from ..protocol import MAX_STREAM_NAME
 from .alarm_limits import AlarmLimits
 
 MOST_ALARMS: Final = 1000
-"""Alarms that are remembered. Beyond them, the oldest is forgotten that is over or acknowledged, or else the oldest."""
+"""Alarms that are remembered. Beyond them, the oldest that is over or acknowledged is forgotten, else the oldest."""
 
 MOST_LIMITS: Final = 4096
 """Beds whose limits are remembered."""
@@ -23,10 +23,10 @@ LONGEST_TEXT: Final = 300
 """Characters of a text that are kept."""
 
 LONGEST_NAME: Final = 80
-"""Characters of the name of who acknowledges."""
+"""Characters of the name of the person who acknowledges."""
 
 SAME_SECONDS: Final = 5.0
-"""Seconds by which the beginnings of one episode may differ if a page and the server have found it."""
+"""Seconds by which the beginnings of one episode may differ if both a page and the server have found it."""
 
 SEVERITIES: Final = ("info", "warning", "critical")
 
@@ -65,13 +65,13 @@ class Alarm:
     acknowledged_at: float | None = None
 
     def fields(self) -> dict[str, Any]:
-        """The fields of an ANOMALY_ALERT, without ``stream``; those without a value are left out."""
+        """Return the fields of an ANOMALY_ALERT, without ``stream``; those without a value are left out."""
         found = ((name, getattr(self, name)) for name in self.__slots__)
         return {name: value for name, value in found if value is not None and value != ""}
 
     @property
-    def likeness(self) -> tuple[str, str, str]:
-        """What alarms of one episode have in common: stream, kind and lead."""
+    def group(self) -> tuple[str, str, str]:
+        """Stream, kind and lead, which all alerts of one episode have in common."""
         return self.source, self.kind, self.lead
 
     @property
@@ -90,31 +90,31 @@ class AlarmBook:
     def __init__(self) -> None:
         self._alarms: dict[str, Alarm] = {}
         """By name, the oldest first."""
-        self._alike: dict[tuple[str, str, str], list[Alarm]] = {}
+        self._by_group: dict[tuple[str, str, str], list[Alarm]] = {}
         """By stream, kind and lead, the oldest first."""
         self._limits: dict[str, AlarmLimits] = {}
         self.forgotten = 0
 
     def alarms(self, source: str | None = None) -> list[Alarm]:
-        """The alarms of a stream, or all; the newest first."""
+        """Return the alarms of a stream, or all; the newest first."""
         return [one for one in reversed(self._alarms.values()) if source in (None, one.source)]
 
     def limits(self, source: str | None = None) -> dict[str, AlarmLimits]:
-        """The limits of a stream, or all, by stream. A stream without limits of its own is left out."""
+        """Return the limits of a stream, or all, by stream. A stream without limits of its own is left out."""
         return {name: limits for name, limits in self._limits.items() if source in (None, name)}
 
     def add(self, source: str, data: Mapping[str, Any], now: float) -> Alarm:
-        """Note an alert of a stream: a new alarm, or one that is known, which it may end.
+        """Note an alert of a stream. It begins an alarm, or belongs to a known one and may end it.
 
         Args:
             source: the stream.
             data: payload of the ANOMALY_ALERT.
             now: Unix seconds, for an alert without a valid time.
         """
-        return self._note(_read(source, data, now), is_near_enough=False)
+        return self._note(_read(source, data, now), tolerance=0.0)
 
     def acknowledge(self, data: Mapping[str, Any], now: float) -> Alarm:
-        """Acknowledge an alarm. One that is not known is noted first: a page may have found it itself.
+        """Acknowledge an alarm. An unknown one is added first: a page may have found it itself.
 
         Args:
             data: payload of a page's ANOMALY_ALERT with ``source`` and ``acknowledged_by``; ``alarm`` names the alarm.
@@ -131,7 +131,7 @@ class AlarmBook:
             raise InvalidDataFormat('data["kind"] has to be that of the alarm')
         named = self._alarms.get(str(data.get("alarm")))
         if named is None or named.source != source:
-            named = self._note(_read(source, data, now), is_near_enough=True)
+            named = self._note(_read(source, data, now), tolerance=SAME_SECONDS)
         if not named.acknowledged_by:
             named.acknowledged_by, named.acknowledged_at = by, now
         return named
@@ -156,8 +156,8 @@ class AlarmBook:
         self._limits[source] = limits
         return source, limits
 
-    def _note(self, alarm: Alarm, *, is_near_enough: bool) -> Alarm:
-        known = self._known(alarm, is_near_enough)
+    def _note(self, alarm: Alarm, *, tolerance: float) -> Alarm:
+        known = self._find_same(alarm, tolerance)
         if known is not None:
             if known.end is None and alarm.end is not None:
                 known.end = alarm.end
@@ -172,22 +172,25 @@ class AlarmBook:
 
     def _remember(self, alarm: Alarm) -> None:
         self._alarms[alarm.alarm] = alarm
-        self._alike.setdefault(alarm.likeness, []).append(alarm)
+        self._by_group.setdefault(alarm.group, []).append(alarm)
 
     def _forget(self, alarm: Alarm) -> None:
         del self._alarms[alarm.alarm]
-        self._alike[alarm.likeness].remove(alarm)
-        if not self._alike[alarm.likeness]:
-            del self._alike[alarm.likeness]
+        self._by_group[alarm.group].remove(alarm)
+        if not self._by_group[alarm.group]:
+            del self._by_group[alarm.group]
         self.forgotten += 1
 
-    def _known(self, alarm: Alarm, is_near_enough: bool) -> Alarm | None:
-        """The alarm of the same episode, or the same alert; None if it is not known."""
-        for one in reversed(self._alike.get(alarm.likeness, [])):
+    def _find_same(self, alarm: Alarm, tolerance: float) -> Alarm | None:
+        """Return the known alarm of the same episode or alert; None if there is none.
+
+        The beginnings of one episode may differ by ``tolerance`` seconds.
+        """
+        for one in reversed(self._by_group.get(alarm.group, [])):
             if one.start is None or alarm.start is None:
                 is_same = one.start is alarm.start and (one.timestamp, one.message) == (alarm.timestamp, alarm.message)
             else:
-                is_same = abs(one.start - alarm.start) <= (SAME_SECONDS if is_near_enough else 0.0)
+                is_same = abs(one.start - alarm.start) <= tolerance
             if is_same:
                 return one
         return None
@@ -195,7 +198,7 @@ class AlarmBook:
     # --- saving ---
 
     def to_json(self) -> dict[str, Any]:
-        """All alarms and limits, for ``json.dumps``."""
+        """Return all alarms and limits, for ``json.dumps``."""
         return {
             "version": VERSION,
             "alarms": [one.fields() for one in self._alarms.values()],
@@ -276,8 +279,8 @@ def _draw() -> str:
     return secrets.token_hex(6)
 
 
-def list_of(alarms: Iterable[Alarm], limits: Mapping[str, AlarmLimits], now: float) -> dict[str, Any]:
-    """The payload of an ANOMALY_ALERT that lists alarms and limits, without a stream."""
+def alarm_list(alarms: Iterable[Alarm], limits: Mapping[str, AlarmLimits], now: float) -> dict[str, Any]:
+    """Return the payload of an ANOMALY_ALERT that lists alarms and limits, without a stream."""
     return {
         "kind": "alarms",
         "severity": "info",

@@ -1,4 +1,4 @@
-"""Limits of a bed: when its heart rate, asystole and leads that are off are alarms."""
+"""The limits of a bed, beyond which its heart rate, an asystole or a lead that is off is an alarm."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ASYSTOLES: Final = (4.0, 30.0)
 """Range of the limit of asystole, in seconds without a beat."""
 
 LASTING: Final = 3.0
-"""Seconds for which the rate has to be beyond a limit, or within it again."""
+"""Seconds for which the rate has to be beyond a limit before an alarm begins, or within it before the alarm ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class AlarmLimits:
         return cls(high, low, _limit(features, "asystole", ASYSTOLES), lead_off == 1)
 
     def features(self) -> dict[str, float]:
-        """The limits as the features of a FEATURE_DATA message; NaN for no alarm."""
+        """Return the limits as the features of a FEATURE_DATA message; NaN for no alarm."""
         limits = {"rate_high": self.rate_high, "rate_low": self.rate_low, "asystole": self.asystole}
         return {**{name: nan if one is None else one for name, one in limits.items()}, "lead_off": float(self.lead_off)}
 
@@ -76,25 +76,27 @@ class RateWatch:
 
     def __init__(self) -> None:
         self._open: dict[str, float] = {}
+        """When the open alarms began, by kind."""
         self._since: dict[str, float] = {}
+        """Since when the rate is beyond a limit, or within that of an open alarm again, by kind."""
 
     def update(self, rate: float | None, limits: AlarmLimits, now: float) -> list[dict[str, Any]]:
         """Take the present rate.
 
         Args:
-            rate: beats per minute; None if it is unknown, which ends nothing.
+            rate: beats per minute; None if it is unknown, which ends no alarm.
             limits: those of the bed now.
             now: Unix seconds.
 
         Returns:
-            The payloads of alerts that begin or end, without a stream.
+            The payloads of the alerts that begin or end alarms, without a stream.
         """
         return [
-            *self._look("rate_high", rate, limits.rate_high, now),
-            *self._look("rate_low", rate, limits.rate_low, now),
+            *self._compare("rate_high", rate, limits.rate_high, now),
+            *self._compare("rate_low", rate, limits.rate_low, now),
         ]
 
-    def _look(self, kind: str, rate: float | None, limit: float | None, now: float) -> list[dict[str, Any]]:
+    def _compare(self, kind: str, rate: float | None, limit: float | None, now: float) -> list[dict[str, Any]]:
         begun = self._open.get(kind)
         if limit is None and begun is not None:
             return [self._end(kind, begun, now, "no limit any more")]

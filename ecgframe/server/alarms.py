@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 from ..codec import Message as Received
 from ..errors import InvalidDataFormat, PermissionDenied
 from ..protocol import Flag, MessageType
-from .alarm_book import Alarm, AlarmBook, list_of
+from .alarm_book import Alarm, AlarmBook, alarm_list
 from .alarm_file import AlarmFile
 from .alarm_limits import RateWatch, rate_of
 from .connection_info import ConnectionInfo
@@ -31,7 +31,7 @@ ALL_ALERTS: Final = "alerts/*"
 """Stream of the alerts of all streams."""
 
 MOST_WATCHED: Final = 4096
-"""Streams whose heart rate is compared with their limits; the one that was silent longest gives way."""
+"""Streams whose heart rate is compared with their limits. Beyond them, the one that was silent longest is dropped."""
 
 MayAcknowledge = Callable[[ConnectionInfo, str], Awaitable[bool]]
 """Returns whether a connection may acknowledge alarms of a stream and set its limits."""
@@ -96,7 +96,7 @@ class Alarms:
             await self._file.close()
 
     async def publish(self, stream: str, message_type: MessageType, data: dict[str, Any]) -> int:
-        """Publish a message, and what follows of it: its alert on the streams of alerts, alarms of the heart rate.
+        """Publish a message, and its consequences: alerts on the streams of alerts, and alarms of the heart rate.
 
         Returns:
             The timestamp of the message, as ``WebSocketBinaryHandler.publish``.
@@ -105,12 +105,12 @@ class Alarms:
             RuntimeError: no handler is attached.
             Exception: an error of the handler's ``publish``.
         """
-        timestamp = await self._served.publish(stream, message_type, data)
+        timestamp = await self._attached.publish(stream, message_type, data)
         await self._follow(stream, message_type, data)
         return timestamp
 
     async def authorize(self, connection: ConnectionInfo, action: Action, stream: str | None) -> bool:
-        """The handler's hook. Nobody but the server publishes on streams of alerts."""
+        """The handler's hook. Only the server publishes on streams of alerts."""
         if stream is None or not stream.startswith(ALERTS):
             return (
                 action == "subscribe" if self._authorize is None else await self._authorize(connection, action, stream)
@@ -145,7 +145,7 @@ class Alarms:
     # --- inside ---
 
     @property
-    def _served(self) -> Serves:
+    def _attached(self) -> Serves:
         if self._handler is None:
             raise RuntimeError("attach() these alarms to their handler first")
         return self._handler
@@ -188,21 +188,21 @@ class Alarms:
         await self._tell(alarm.source, MessageType.ANOMALY_ALERT, alarm.fields())
 
     async def _tell(self, source: str, message_type: MessageType, data: dict[str, Any]) -> None:
-        """Publish on the streams of alerts. What fails is logged: the stream's own viewers have the alert."""
+        """Publish on the streams of alerts. A failure is only logged, since the stream's own viewers have the alert."""
         if self._file is not None:
             self._file.changed()
         for stream in (f"{ALERTS}{source}", ALL_ALERTS):
             try:
-                await self._served.publish(stream, message_type, {**data, "stream": stream})
+                await self._attached.publish(stream, message_type, {**data, "stream": stream})
             except Exception as error:
                 log_failure("passing on an alert", error, stream=stream)
 
     async def _send_list(self, connection: ConnectionInfo, source: str | None) -> None:
         """Send the alarms and limits so far to one connection."""
-        data = list_of(self._book.alarms(source), self._book.limits(source), self._wall_clock())
+        data = alarm_list(self._book.alarms(source), self._book.limits(source), self._wall_clock())
         data |= {"acknowledges": self._may_acknowledge is not None, "kept": self._file is not None}
         try:
-            await self._served.send_message(connection.id, MessageType.ANOMALY_ALERT, data)
+            await self._attached.send_message(connection.id, MessageType.ANOMALY_ALERT, data)
         except UnknownConnection:
             pass  # it was closed meanwhile
         except Exception as error:

@@ -15,7 +15,7 @@ from ecgframe.errors import InvalidDataFormat, RateLimitExceeded
 from ecgframe.messages import check_sent
 from ecgframe.server import WebSocketBinaryHandler, alarm_book
 from ecgframe.server.adapters.websockets import serve
-from ecgframe.server.alarm_book import MOST_ALARMS, MOST_LIMITS, AlarmBook, list_of
+from ecgframe.server.alarm_book import MOST_ALARMS, MOST_LIMITS, AlarmBook, alarm_list
 from ecgframe.server.alarm_file import AlarmFile
 from ecgframe.server.alarm_limits import AlarmLimits, RateWatch, rate_of
 from ecgframe.server.alarms import ALL_ALERTS, Alarms
@@ -151,7 +151,7 @@ def test_what_is_sent_passes_the_checks_of_a_sender():
     alarm = book.add("ecg/1", ASYSTOLE, 104.0)
     book.set_limits({"source": "ecg/1", "features": LIMITS})
     check_sent(MessageType.ANOMALY_ALERT, alarm.fields())
-    check_sent(MessageType.ANOMALY_ALERT, list_of(book.alarms(), book.limits(), 5.0))
+    check_sent(MessageType.ANOMALY_ALERT, alarm_list(book.alarms(), book.limits(), 5.0))
     check_sent(MessageType.FEATURE_DATA, {"features": book.limits()["ecg/1"].features(), "source": "ecg/1"})
 
 
