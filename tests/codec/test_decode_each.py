@@ -60,13 +60,13 @@ def test_an_empty_buffer_has_no_frames():
 
 
 @pytest.mark.parametrize(("check", "code", "bad"), LOST_ALONE.values(), ids=LOST_ALONE)
-def test_a_frame_that_costs_itself(check, code, bad):
+def test_a_broken_frame_that_is_lost_alone(check, code, bad):
     batch = GOOD[1] + bad + GOOD[2] + bad + bad + GOOD[3]
     assert brief(CODEC.decode_each(batch)) == [1, (check, code), 2, (check, code), (check, code), 3]
 
 
 @pytest.mark.parametrize(("check", "code", "bad"), LOST_WITH_THE_REST.values(), ids=LOST_WITH_THE_REST)
-def test_a_frame_behind_which_nothing_can_be_found(check, code, bad):
+def test_a_broken_frame_after_which_none_is_found(check, code, bad):
     batch = GOOD[1] + bad + GOOD[2]
     if check == 1:
         batch = GOOD[1] + bad

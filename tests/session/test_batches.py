@@ -126,7 +126,7 @@ def test_joined_frames_are_read_without_an_agreement(version):
     assert [event.message.data["n"] for event in theirs.told(Received)] == list(range(5))
 
 
-def test_a_bad_frame_costs_itself_and_the_others_are_read():
+def test_a_bad_frame_is_refused_and_the_others_are_read():
     theirs = server().starts()
     theirs.says()
     bad = oracle.frame(3, T["ECG_DATA"], 0, b"\x80", checksum=0)

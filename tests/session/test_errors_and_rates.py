@@ -91,7 +91,7 @@ def test_a_long_path_is_cut():
 
 
 @pytest.mark.parametrize("text", ["", "hello", "{}", "x" * 100_000])
-def test_a_text_message_costs_itself(text):
+def test_a_text_message_is_refused_and_five_end_the_connection(text):
     theirs = server().starts()
     theirs.says()
     [event] = refused(theirs, text)

@@ -57,7 +57,7 @@ def test_a_pipe_that_drips(window, most):
     assert stretches(b"", file=Dripping(FILE, most)) == GOOD
 
 
-def test_headers_are_those_of_the_stretches(window):
+def test_headers_are_those_of_the_frames(window):
     assert [header.length for header in FrameStream(io.BytesIO(FILE)).headers()] == [
         len(frame) - (19 if frame[0] == 3 else 11) for frame in FRAMES
     ]
@@ -65,7 +65,7 @@ def test_headers_are_those_of_the_stretches(window):
 
 @each_case("number", range(len(FRAMES)))
 @pytest.mark.parametrize(("place", "check"), [(0, 2), (1, 3), (3, 4), (7, 7), (30, 7)])
-def test_a_broken_frame_costs_itself_alone(window, number, place, check):
+def test_only_the_broken_frame_is_lost(window, number, place, check):
     octets = bytearray(FILE)
     octets[STARTS[number] + place] ^= 0xE0
     found = stretches(bytes(octets))
@@ -76,7 +76,7 @@ def test_a_broken_frame_costs_itself_alone(window, number, place, check):
 
 
 @pytest.mark.parametrize("number", range(1, len(FRAMES) - 1))
-def test_a_length_that_lies_does_not_swallow_the_frames_behind(window, number):
+def test_a_wrong_length_does_not_hide_the_frames_after_it(window, number):
     octets = bytearray(FILE)
     octets[STARTS[number] + 5] ^= 0x01  # 256 bytes more or fewer
     found = stretches(bytes(octets))
