@@ -70,7 +70,7 @@ class NumberedStream:
 
 
 def add_numbered_cases(suite: Suite, agree: Agree) -> None:
-    """Add them all. ``agree`` sends an offer and returns the choice of the client."""
+    """Add the cases. ``agree`` sends an offer and returns the choice of the client."""
 
     def add(number: str, title: str, section: str, test: Callable[[Agree, ScriptedPeer], Awaitable[None]]) -> None:
         suite.add(number, title, section, partial(test, agree))

@@ -172,31 +172,31 @@ async def _checks_version(peer: ScriptedPeer) -> None:
 
 @CLIENTS.case("3.1", "A wrong checksum gets ERROR 0x101, and the connection stays open", "What a receiver checks")
 async def _refuses_a_checksum(peer: ScriptedPeer) -> None:
-    await _costs_itself_alone(peer, changed_payload(peer), ErrorCode.CHECKSUM_MISMATCH)
+    await _require_one_error(peer, changed_payload(peer), ErrorCode.CHECKSUM_MISMATCH)
 
 
 @CLIENTS.case("3.2", "A broken zlib stream gets ERROR 0x103, and the connection stays open", "What a receiver checks")
 async def _refuses_a_stream(peer: ScriptedPeer) -> None:
-    await _costs_itself_alone(peer, raw(b"\xc3", flags=Flag.COMPRESSED), ErrorCode.DECOMPRESSION_FAILED)
+    await _require_one_error(peer, raw(b"\xc3", flags=Flag.COMPRESSED), ErrorCode.DECOMPRESSION_FAILED)
 
 
 @CLIENTS.case("3.3", "A payload that is not MessagePack gets ERROR 0x200, and the connection stays open", "Payload")
 async def _refuses_a_payload(peer: ScriptedPeer) -> None:
-    await _costs_itself_alone(peer, raw(b"\xc1"), ErrorCode.INVALID_DATA_FORMAT)
+    await _require_one_error(peer, raw(b"\xc1"), ErrorCode.INVALID_DATA_FORMAT)
 
 
 @CLIENTS.case("3.4", "An unknown type gets ERROR 0x104, and the connection is closed", "What a receiver checks")
 async def _refuses_a_type(peer: ScriptedPeer) -> None:
     await _agree(peer)
     await peer.send(b"\x03\x13" + raw(b"\xc3")[2:])
-    await _is_refused_for_good(peer, ErrorCode.INVALID_MESSAGE_TYPE)
+    await _require_error_and_close(peer, ErrorCode.INVALID_MESSAGE_TYPE)
 
 
 @CLIENTS.case("3.5", "A payload that is cut short gets ERROR 0x200, and the connection is closed", "Payload")
-async def _refuses_what_is_cut(peer: ScriptedPeer) -> None:
+async def _refuses_truncated(peer: ScriptedPeer) -> None:
     await _agree(peer)
     await peer.send(raw(b"\xa4four")[:-1])
-    await _is_refused_for_good(peer, ErrorCode.INVALID_DATA_FORMAT)
+    await _require_error_and_close(peer, ErrorCode.INVALID_DATA_FORMAT)
 
 
 @CLIENTS.case("3.6", "A compressed payload is inflated", "Compression")
@@ -207,14 +207,14 @@ async def _inflates(peer: ScriptedPeer) -> None:
     require(pong.data == {"n": 7}, f"PONG holds {told(pong.data)}")
 
 
-async def _costs_itself_alone(peer: ScriptedPeer, frame: bytes, code: ErrorCode) -> None:
+async def _require_one_error(peer: ScriptedPeer, frame: bytes, code: ErrorCode) -> None:
     await _agree(peer)
     await peer.send(frame)
     await peer.hear_error(code, among=_FROM_THE_CLIENT)
     await peer.expect_silence("one ERROR is enough for one broken frame", among=_FROM_THE_CLIENT)
 
 
-async def _is_refused_for_good(peer: ScriptedPeer, code: ErrorCode) -> None:
+async def _require_error_and_close(peer: ScriptedPeer, code: ErrorCode) -> None:
     await peer.hear_error(code, among=_FROM_THE_CLIENT)
     await peer.hear_close(CloseCode.PROTOCOL_ERROR, or_within=_OF_BROWSERS)
 
@@ -224,14 +224,14 @@ async def _is_refused_for_good(peer: ScriptedPeer, code: ErrorCode) -> None:
 
 @CLIENTS.case("4.1", "ACK_REQUIRED is answered by a PONG with the timestamp and type of the message", "Acknowledgement")
 async def _acknowledges(peer: ScriptedPeer) -> None:
-    await _has(peer, Capability.ACK)
+    await _agree_on(peer, Capability.ACK)
     alert = {"kind": "asystole", "timestamp": 1705314645.25}
-    await _is_acknowledged(peer, MessageType.ANOMALY_ALERT, alert, Flag.ACK_REQUIRED | Flag.PRIORITY)
+    await _require_acknowledgement(peer, MessageType.ANOMALY_ALERT, alert, Flag.ACK_REQUIRED | Flag.PRIORITY)
 
 
 @CLIENTS.case("4.2", "A message that is repeated is acknowledged again", "Acknowledgement")
 async def _acknowledges_again(peer: ScriptedPeer) -> None:
-    await _has(peer, Capability.ACK)
+    await _agree_on(peer, Capability.ACK)
     frame = peer.frame(MessageType.ANOMALY_ALERT, {"kind": "asystole", "timestamp": 1.5}, flags=Flag.ACK_REQUIRED)
     for _ in range(2):
         await peer.send(frame)
@@ -240,7 +240,7 @@ async def _acknowledges_again(peer: ScriptedPeer) -> None:
 
 @CLIENTS.case("4.3", "All frames of a message are processed, in order", "Batches")
 async def _takes_batches(peer: ScriptedPeer) -> None:
-    await _has(peer, Capability.BATCH)
+    await _agree_on(peer, Capability.BATCH)
     await peer.send(b"".join(peer.frame(MessageType.PING, number) for number in range(3)))
     found = [(await peer.hear_one(MessageType.PONG, among=_FROM_THE_CLIENT)).data for _ in range(3)]
     require(found == [0, 1, 2], f"the PONGs hold {found}")
@@ -248,7 +248,7 @@ async def _takes_batches(peer: ScriptedPeer) -> None:
 
 @CLIENTS.case("4.4", "An array in binary form is read", "Binary form")
 async def _reads_binary(peer: ScriptedPeer) -> None:
-    await _has(peer, Capability.NDARRAY_BIN)
+    await _agree_on(peer, Capability.NDARRAY_BIN)
     array = np.array([1, -2, 300], "int16")
     await peer.send(Codec(ndarray="binary").encode(MessageType.PING, array))
     pong = await peer.hear_one(MessageType.PONG, among=_FROM_THE_CLIENT)
@@ -257,19 +257,19 @@ async def _reads_binary(peer: ScriptedPeer) -> None:
 
 @CLIENTS.case("4.5", "A control message with ACK_REQUIRED is acknowledged as well", "Acknowledgement")
 async def _acknowledges_control(peer: ScriptedPeer) -> None:
-    await _has(peer, Capability.ACK)
-    await _is_acknowledged(peer, MessageType.HEARTBEAT, None, Flag.ACK_REQUIRED)
+    await _agree_on(peer, Capability.ACK)
+    await _require_acknowledgement(peer, MessageType.HEARTBEAT, None, Flag.ACK_REQUIRED)
 
 
 @CLIENTS.case("4.6", "A refused message is not acknowledged", "Acknowledgement")
 async def _does_not_acknowledge_the_refused(peer: ScriptedPeer) -> None:
-    await _has(peer, Capability.ACK)
+    await _agree_on(peer, Capability.ACK)
     await peer.say(MessageType.SUBSCRIPTION_ACK, {"stream": "ecg/1"}, flags=Flag.ACK_REQUIRED)
     await peer.hear_error(ErrorCode.MISSING_REQUIRED_FIELDS, among=_FROM_THE_CLIENT)
     await peer.expect_silence("a refused message must not be acknowledged", among=_FROM_THE_CLIENT)
 
 
-async def _is_acknowledged(peer: ScriptedPeer, type: MessageType, data: Any, flags: Flag) -> None:
+async def _require_acknowledgement(peer: ScriptedPeer, type: MessageType, data: Any, flags: Flag) -> None:
     """Send a message, and check that a PONG acknowledges it."""
     stamp = await peer.say(type, data, flags=flags)
     pong = await peer.hear_one(MessageType.PONG, among=_FROM_THE_CLIENT)
@@ -277,7 +277,7 @@ async def _is_acknowledged(peer: ScriptedPeer, type: MessageType, data: Any, fla
     require(pong.data == expected, f"the acknowledgement is {told(pong.data)}; expected {expected}")
 
 
-async def _has(peer: ScriptedPeer, capability: Capability) -> None:
+async def _agree_on(peer: ScriptedPeer, capability: Capability) -> None:
     chosen = await _agree(peer)
     if capability not in chosen.get("capabilities", ()):
         raise NotApplicable(f"the client does not announce {capability}")
@@ -288,14 +288,14 @@ async def _has(peer: ScriptedPeer, capability: Capability) -> None:
 
 @CLIENTS.case("5.1", "After a lost connection, since is the timestamp of the last message", "Resume")
 async def _resumes(peer: ScriptedPeer) -> None:
-    stream = await _is_asked_for_a_stream(peer)
+    stream = await _grant_first_stream(peer)
     last = [await _publish(peer, stream) for _ in range(3)][-1]
     await _comes_back_from(peer, stream, last)
 
 
 @CLIENTS.case("5.2", "Messages that overtook do not change since", "Resume")
 async def _resumes_in_line(peer: ScriptedPeer) -> None:
-    stream = await _is_asked_for_a_stream(peer)
+    stream = await _grant_first_stream(peer)
     last = await _publish(peer, stream)
     alert = {"kind": "asystole", "timestamp": 1705314645.25, "stream": stream}
     await peer.say(MessageType.ANOMALY_ALERT, alert, flags=Flag.PRIORITY)
@@ -304,7 +304,7 @@ async def _resumes_in_line(peer: ScriptedPeer) -> None:
 
 @CLIENTS.case("5.3", "An answer without from does not change since", "Resume")
 async def _stays_where_it_was(peer: ScriptedPeer) -> None:
-    stream = await _is_asked_for_a_stream(peer)
+    stream = await _grant_first_stream(peer)
     last = await _publish(peer, stream)
     for _ in range(2):
         await _comes_back_from(peer, stream, last)
@@ -312,7 +312,7 @@ async def _stays_where_it_was(peer: ScriptedPeer) -> None:
 
 @CLIENTS.case("5.4", "A notice of dropped frames is not answered, and does not change since", "Waiting frames")
 async def _takes_notices(peer: ScriptedPeer) -> None:
-    stream = await _is_asked_for_a_stream(peer)
+    stream = await _grant_first_stream(peer)
     last = await _publish(peer, stream)
     moment = (last + 1) / 1_000_000
     dropped = {"from": moment, "to": moment, "dropped": 1, "stream": stream}
@@ -328,7 +328,7 @@ SKIPPED: Final = 1000
 
 @CLIENTS.case("5.5", "After catch_up, it goes on where the answer says", "Resume")
 async def _takes_the_present_first(peer: ScriptedPeer) -> None:
-    stream = await _is_asked_for_a_stream(peer)
+    stream = await _grant_first_stream(peer)
     last = await _publish(peer, stream)
     await peer.still_there()
     await peer.reconnect()
@@ -338,7 +338,7 @@ async def _takes_the_present_first(peer: ScriptedPeer) -> None:
     await _comes_back_from(peer, stream, await _publish(peer, stream))
 
 
-async def _is_asked_for_a_stream(peer: ScriptedPeer) -> str:
+async def _grant_first_stream(peer: ScriptedPeer) -> str:
     """Negotiate, accept the first subscription of the client, and return the name of its stream."""
     chosen = await _agree(peer)
     if chosen["version"] != max(SESSION_VERSIONS):

@@ -160,15 +160,15 @@ def add_frame_cases(suite: Suite) -> None:
     """Add all cases of this module."""
     for broken in CLOSING:
         title = f"Refused and closed, {broken.title}"
-        suite.add(broken.number, title, CHECKS, partial(_is_refused_for_good, broken))
+        suite.add(broken.number, title, CHECKS, partial(_ends_the_connection, broken))
     for broken in COSTING_THEMSELVES:
         title = f"Refused, and the connection stays open, {broken.title}"
-        suite.add(broken.number, title, CHECKS, partial(_costs_itself_alone, broken))
+        suite.add(broken.number, title, CHECKS, partial(_costs_one_error, broken))
     for good in ACCEPTED:
-        suite.add(good.number, f"Accepted: {good.title}", CHECKS, partial(_is_taken, good))
+        suite.add(good.number, f"Accepted: {good.title}", CHECKS, partial(_accepts, good))
 
 
-async def _is_refused_for_good(broken: Broken, peer: ScriptedPeer) -> None:
+async def _ends_the_connection(broken: Broken, peer: ScriptedPeer) -> None:
     await peer.negotiate(3)
     await peer.send(broken.make(peer))
     code = ErrorCode(broken.code)
@@ -176,14 +176,14 @@ async def _is_refused_for_good(broken: Broken, peer: ScriptedPeer) -> None:
     await peer.hear_close(CloseCode.TOO_LARGE if code is ErrorCode.MESSAGE_TOO_LARGE else CloseCode.PROTOCOL_ERROR)
 
 
-async def _costs_itself_alone(broken: Broken, peer: ScriptedPeer) -> None:
+async def _costs_one_error(broken: Broken, peer: ScriptedPeer) -> None:
     await peer.negotiate(3)
     await peer.send(broken.make(peer))
     await peer.hear_error(ErrorCode(broken.code))
     await peer.expect_silence("one ERROR is enough for one broken frame")
 
 
-async def _is_taken(good: Good, peer: ScriptedPeer) -> None:
+async def _accepts(good: Good, peer: ScriptedPeer) -> None:
     await peer.negotiate(3)
     await peer.send(good.make(peer))
     pong = await peer.hear_one(MessageType.PONG)

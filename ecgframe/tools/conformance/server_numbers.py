@@ -45,7 +45,7 @@ _OF_STREAMS: Final = DATA_TYPES | {MessageType.STREAM_TEMPLATE, MessageType.HEAR
 
 
 def add_numbered_cases(suite: Suite) -> None:
-    """Add them all."""
+    """Add the cases."""
     suite.add("14.1", "Once version 4 is agreed, control messages have 32 bytes of header", "Opening", _talks)
     suite.add("14.2", "A frame of version 4 before it is agreed gets ERROR 0x100 and a close", _NUMBERS, _waits)
     suite.add("14.3", "To a client that chooses version 3 it talks in version 3, without ids", "Opening", _falls_back)
@@ -129,13 +129,13 @@ async def _talks(peer: ScriptedPeer) -> None:
 
 
 async def _waits(peer: ScriptedPeer) -> None:
-    await _is_offered(peer)
+    await _require_offer(peer)
     await peer.send(peer.frame(MessageType.PING, None, version=4))
     await peer.hear_error(ErrorCode.INVALID_PROTOCOL_VERSION)
     await peer.hear_close(CloseCode.PROTOCOL_ERROR)
 
 
-async def _is_offered(peer: ScriptedPeer) -> None:
+async def _require_offer(peer: ScriptedPeer) -> None:
     await peer.hear_offer()
     if 4 not in peer.offer.get("versions", ()):
         raise NotApplicable("the server does not offer version 4")
@@ -143,7 +143,7 @@ async def _is_offered(peer: ScriptedPeer) -> None:
 
 async def _falls_back(peer: ScriptedPeer) -> None:
     stream = streaming(peer)
-    await _is_offered(peer)
+    await _require_offer(peer)
     await peer.choose({"version": 3, "capabilities": []})
     await peer.say(MessageType.SUBSCRIBE, {"stream": stream})
     message = await peer.hear_one(MessageType.SUBSCRIPTION_ACK)
@@ -253,7 +253,7 @@ async def _repeats(peer: ScriptedPeer) -> None:
 async def _refuses_short(peer: ScriptedPeer) -> None:
     await peer.negotiate(4)
     await peer.send(peer.frame(MessageType.PING, None)[:31])
-    await _is_refused_for_good(peer, ErrorCode.INVALID_DATA_FORMAT)
+    await _require_error_and_close(peer, ErrorCode.INVALID_DATA_FORMAT)
 
 
 async def _refuses_form(peer: ScriptedPeer) -> None:
@@ -261,7 +261,7 @@ async def _refuses_form(peer: ScriptedPeer) -> None:
     frame = bytearray(peer.frame(MessageType.PING, None))
     frame[_FORM_AT] = _UNDEFINED
     await peer.send(bytes(frame))
-    await _is_refused_for_good(peer, ErrorCode.INVALID_DATA_FORMAT)
+    await _require_error_and_close(peer, ErrorCode.INVALID_DATA_FORMAT)
 
 
 async def _refuses_numbered_control(peer: ScriptedPeer) -> None:
@@ -269,19 +269,19 @@ async def _refuses_numbered_control(peer: ScriptedPeer) -> None:
     frame = bytearray(peer.frame(MessageType.PING, None))
     frame[31] = 1
     await peer.send(bytes(frame))
-    await _is_refused_for_good(peer, ErrorCode.INVALID_DATA_FORMAT)
+    await _require_error_and_close(peer, ErrorCode.INVALID_DATA_FORMAT)
 
 
 async def _refuses_old_template(peer: ScriptedPeer) -> None:
-    await _is_offered(peer)
+    await _require_offer(peer)
     await peer.choose({"version": 3, "capabilities": []})
     frame = bytearray(peer.frame(MessageType.PING, None))
     frame[1] = MessageType.STREAM_TEMPLATE
     await peer.send(bytes(frame))
-    await _is_refused_for_good(peer, ErrorCode.INVALID_MESSAGE_TYPE)
+    await _require_error_and_close(peer, ErrorCode.INVALID_MESSAGE_TYPE)
 
 
-async def _is_refused_for_good(peer: ScriptedPeer, code: ErrorCode) -> None:
+async def _require_error_and_close(peer: ScriptedPeer, code: ErrorCode) -> None:
     await peer.hear_error(code)
     await peer.hear_close(CloseCode.PROTOCOL_ERROR)
 
@@ -311,7 +311,7 @@ async def _reads_lz4(peer: ScriptedPeer) -> None:
     await peer.negotiate(4, (Capability.LZ4,))
     payload = lz4.compress(memoryview(pack(_REPEATED)))
     assert payload is not None, "it repeats itself"
-    await _is_echoed(peer, payload, Algorithm.LZ4)
+    await _require_echo(peer, payload, Algorithm.LZ4)
 
 
 async def _reads_zstd(peer: ScriptedPeer) -> None:
@@ -319,10 +319,10 @@ async def _reads_zstd(peer: ScriptedPeer) -> None:
     payload = pack(_REPEATED)
     header = _ZSTD_MAGIC + b"\xa0" + len(payload).to_bytes(4, "little")  # a single segment that names its size
     block = (len(payload) << 3 | 1).to_bytes(3, "little")  # the last one, as it is
-    await _is_echoed(peer, header + block + payload, Algorithm.ZSTD)
+    await _require_echo(peer, header + block + payload, Algorithm.ZSTD)
 
 
-async def _is_echoed(peer: ScriptedPeer, payload: bytes, algorithm: Algorithm) -> None:
+async def _require_echo(peer: ScriptedPeer, payload: bytes, algorithm: Algorithm) -> None:
     await peer.send(_compressed_ping(peer, payload, algorithm))
     pong = await peer.hear_one(MessageType.PONG)
     require(pong.data == _REPEATED, f"the payload of the PONG is {pong.data!r}")
@@ -344,7 +344,7 @@ async def _bounds(peer: ScriptedPeer) -> None:
 
 
 async def _keeps_to_limit(peer: ScriptedPeer) -> None:
-    await _is_offered(peer)
+    await _require_offer(peer)
     await peer.choose({"version": 4, "capabilities": [], "max_payload": _SMALL})
     await _ask(peer)
     end = peer.soon()

@@ -31,7 +31,7 @@ def add_stream_cases(suite: Suite) -> None:
     """Add all cases of this module."""
     suite.add("7.8", "Only flags that the client announced are set", "Capabilities", _sets_no_flags)
     suite.add("8.3", "An unacknowledged message is sent again, with the same bytes", _ACKNOWLEDGEMENT, _sends_again)
-    suite.add("8.4", "An acknowledged message is not sent again", _ACKNOWLEDGEMENT, _is_content)
+    suite.add("8.4", "An acknowledged message is not sent again", _ACKNOWLEDGEMENT, _stops_after_the_acknowledgement)
     suite.add("10.1", "After a resume, the missed messages come first, in order and once each", "Resume", _resumes)
     suite.add("10.2", "If messages are missing, from is the time from which all follow", "Resume", _tells_from_when_on)
     suite.add("10.3", "With catch_up, what is older is not sent, and from says so", "Resume", _sends_the_present_first)
@@ -101,13 +101,13 @@ async def _sets_no_flags(peer: ScriptedPeer) -> None:
 
 
 async def _sends_again(peer: ScriptedPeer) -> None:
-    first, octets = await _hear_what_is_to_be_acknowledged(peer)
+    first, octets = await _hear_message_to_acknowledge(peer)
     again = await _hear_again(peer, first)
     require(again == octets, "it was sent again with other bytes")
 
 
-async def _is_content(peer: ScriptedPeer) -> None:
-    first, _ = await _hear_what_is_to_be_acknowledged(peer)
+async def _stops_after_the_acknowledgement(peer: ScriptedPeer) -> None:
+    first, _ = await _hear_message_to_acknowledge(peer)
     begin = peer.elapsed
     await _hear_again(peer, first)
     pause = peer.elapsed - begin
@@ -117,7 +117,7 @@ async def _is_content(peer: ScriptedPeer) -> None:
         require(message.timestamp != first.timestamp, "it was sent again after its acknowledgement")
 
 
-async def _hear_what_is_to_be_acknowledged(peer: ScriptedPeer) -> tuple[Message, bytes]:
+async def _hear_message_to_acknowledge(peer: ScriptedPeer) -> tuple[Message, bytes]:
     await subscribed(peer, Capability.ACK)
     async for message in peer.listen(min(1.0, peer.settings.timeout)):
         if message.flags & Flag.ACK_REQUIRED:
