@@ -39,12 +39,12 @@ offsets = st.timedeltas(timedelta(hours=-23, minutes=-59), timedelta(hours=23, m
     lambda delta: timezone(timedelta(seconds=int(delta.total_seconds())))
 )
 datetimes = st.datetimes(timezones=st.one_of(st.none(), offsets))
-# Hypothesis takes constants from the code under test, so it does find a wrapper's key, and a map of that one key lies.
+# Hypothesis takes constants from the code under test, so it does find a wrapper's key; a map of it alone is invalid.
 keys = st.one_of(st.text(max_size=12), ints).filter(lambda key: key not in WRAPPER_KEYS)
 
 
 def as_layout(array, layout):
-    """The same values lying otherwise in memory."""
+    """Return the same values in another memory layout."""
     if layout == "fortran":
         return np.asfortranarray(array)
     if layout == "strided" and array.ndim:
@@ -149,7 +149,7 @@ def frames(draw, data=messages):
     )
 
 
-# --- wrappers that lie ------------------------------------------------------------------------------------------
+# --- invalid wrappers -------------------------------------------------------------------------------------------
 
 SPELLINGS = """
     ? b B h H i I l L q Q e f d g F D S U V O M8[s] m8 c8 f16 i3 f1 8 int float bool =f4 |u1 |f8 f8,f8
@@ -184,7 +184,7 @@ odd_data = st.one_of(
 
 @st.composite
 def wrappers(draw):
-    """A map that is a wrapper, or nearly: some are true, most lie."""
+    """A map that is a wrapper, or nearly one: some are valid, most are not."""
     kind = draw(st.sampled_from(["ndarray", "ndarray", "ndarray", "datetime", "uuid"]))
     if kind == "ndarray":
         wrapper = {"__ndarray__": draw(odd_data), "dtype": draw(odd_dtypes), "shape": draw(odd_shapes)}
@@ -306,10 +306,10 @@ def bad_headers(draw, version, type, flags, payload):
 
 
 @st.composite
-def lying_frames(draw):
-    """Frames whose wrappers lie, somewhere in a message that is otherwise sound."""
-    lie = draw(st.one_of(wrappers(), nearly_arrays()))
-    value = draw(st.sampled_from([lie, [lie], {"signal": lie}, {"a": 1, 2: [None, lie]}]))
+def wrapper_frames(draw):
+    """Frames with a wrapper, mostly an invalid one, somewhere in a message that is otherwise valid."""
+    wrapper = draw(st.one_of(wrappers(), nearly_arrays()))
+    value = draw(st.sampled_from([wrapper, [wrapper], {"signal": wrapper}, {"a": 1, 2: [None, wrapper]}]))
     return oracle.frame(3, 1, 0, oracle.pack(value), 7)
 
 

@@ -26,7 +26,7 @@ from .msgpack_tags cimport (
 )
 from .read_samples cimport FLOATING, SIGNED, UNSIGNED, Number, as_double, read_number
 from .reader cimport TOO_DEEP, Reader, allow, need, refuse
-from .unpack_arrays cimport marker_at, read_number_list, read_wrapper, refuse_lying_wrapper
+from .unpack_arrays cimport marker_at, read_number_list, read_wrapper, refuse_invalid_wrapper
 
 from datetime import datetime
 from uuid import UUID
@@ -345,7 +345,7 @@ cdef object read_marked_map(Reader* r, const uint8_t* start, Py_ssize_t n):
         return array
     cdef dict items = read_items(r, start, n)
     if NDARRAY_KEY in items and NDARRAY_KEYS.issuperset(items):
-        refuse_lying_wrapper(r, start, items)
+        refuse_invalid_wrapper(r, start, items)
     if n == 1:
         if DATETIME_KEY in items:
             return read_datetime(r, start, items[DATETIME_KEY])

@@ -461,7 +461,7 @@ cdef int refuse_sample(Reader* r, Wrapper* w, tuple shape, Fault fault, Py_ssize
     )
 
 
-cdef int refuse_lying_wrapper(Reader* r, const uint8_t* start, dict items) except -1:
+cdef int refuse_invalid_wrapper(Reader* r, const uint8_t* start, dict items) except -1:
     missing = sorted(NDARRAY_KEYS.difference(items))
     if missing:
         return refuse(r, start, f"an ndarray wrapper without {' and '.join(missing)}")

@@ -1,4 +1,4 @@
-"""Bombs are refused before they go off: under a ceiling on the whole process, and by what Python allocates."""
+"""Decompression bombs are refused before they take memory, as measured for the process and for Python's allocator."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""Common frames in bytes are decoded in a way of their own, and come out as from other buffers."""
+"""Common frames in bytes take a faster path, which gives the same messages as other buffers."""
 
 import numpy as np
 import pytest

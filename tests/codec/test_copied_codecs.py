@@ -1,4 +1,4 @@
-"""A codec goes to other processes and into copies of what holds it; a copy works as the first."""
+"""Codecs can be copied and pickled, also to other processes; a copy works as the original."""
 
 import copy
 import pickle

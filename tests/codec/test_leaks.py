@@ -1,4 +1,4 @@
-"""No call leaves anything behind, whether it gives a value or an error.
+"""No call leaks memory, whether it returns or raises.
 
 The inputs are the fuzzer's corpus: it reaches every edge of the compiled core that anything has ever reached.
 """

@@ -1,4 +1,4 @@
-"""Maps whose keys came before are read faster, and to the same dicts: whatever follows the keys that match."""
+"""Maps with the keys of an earlier map are read faster, and to the same dicts, also if only the first keys match."""
 
 import msgpack
 import pytest

@@ -123,7 +123,7 @@ def test_wrappers_are_untouched():
     assert oracle.same(read({"a": array, "b": [array]}), {"a": array, "b": [array]})
 
 
-def test_a_lying_wrapper_is_refused_all_the_same():
+def test_an_invalid_wrapper_is_refused_as_without_the_option():
     with pytest.raises(ProtocolError) as caught:
         read({"__ndarray__": [1, 2], "dtype": "int8", "shape": [3]})
     assert caught.value.code == 0x200

@@ -1,4 +1,4 @@
-"""Frames that are prepared in one thread and sealed in another: the same bytes as encode makes."""
+"""Frames that are prepared in one thread and completed in another: the same bytes as ``encode`` returns."""
 
 import numpy as np
 import oracle

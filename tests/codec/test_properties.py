@@ -1,4 +1,4 @@
-"""Any message goes round, and any bytes get the oracle's verdict."""
+"""Any message is decoded as it was encoded, and any bytes get the same verdict as from the oracle."""
 
 import oracle
 import strategies
@@ -83,8 +83,8 @@ def test_a_mutated_frame_gets_the_oracles_verdict(frame):
 
 
 @examples(800)
-@given(strategies.lying_frames())
-def test_a_lying_wrapper_gets_the_oracles_verdict(frame):
+@given(strategies.wrapper_frames())
+def test_an_invalid_wrapper_gets_the_verdict_of_the_oracle(frame):
     agree(frame)
 
 

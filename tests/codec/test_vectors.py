@@ -1,4 +1,4 @@
-"""The frozen vectors, which every implementation of the protocol may hold itself against."""
+"""The frozen vectors, with which any implementation of the protocol can be tested."""
 
 import json
 import shutil

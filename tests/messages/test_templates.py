@@ -127,7 +127,7 @@ def test_every_microsecond_arrives_as_it_was(time):
     "signal",
     [SIGNAL.T.copy().T, SIGNAL[:, ::-1], np.tile(SIGNAL, 2)[:, ::2], strategies.as_layout(SIGNAL, "unaligned")],
 )
-def test_samples_lying_otherwise_in_memory(signal):
+def test_samples_in_other_memory_layouts(signal):
     template = Template(1, "s", "int16", 2, {})
     for delta in (True, False):
         assert oracle.same(template.decode(template.encode(signal, 0, delta=delta)).counts, np.array(signal, order="C"))

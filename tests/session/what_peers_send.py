@@ -104,7 +104,7 @@ def data_frames(draw):
 
 sound_frames = st.one_of(control_frames(), data_frames())
 broken_frames = st.one_of(
-    strategies.mutated_frames(sound_frames), strategies.mutated_frames(), strategies.lying_frames()
+    strategies.mutated_frames(sound_frames), strategies.mutated_frames(), strategies.wrapper_frames()
 )
 
 

@@ -80,14 +80,14 @@ def test_a_difference_is_seen():
 
 
 @examples(200)
-@given(st.one_of(strategies.frames(), strategies.mutated_frames(), strategies.lying_frames()))
+@given(st.one_of(strategies.frames(), strategies.mutated_frames(), strategies.wrapper_frames()))
 def test_frames(frame):
     assert_alike(lambda package: package.decode(frame))
     assert_alike(lambda package: package.Codec(numeric_lists="ndarray", validate=True).decode(frame))
 
 
 @examples(100)
-@given(st.lists(st.one_of(strategies.frames(), strategies.mutated_frames(), strategies.lying_frames()), max_size=4))
+@given(st.lists(st.one_of(strategies.frames(), strategies.mutated_frames(), strategies.wrapper_frames()), max_size=4))
 def test_frames_of_which_some_are_broken(frames):
     assert_alike(lambda package: twin.each(package.Codec(max_payload=2000), b"".join(frames)))
 

@@ -286,7 +286,7 @@ class _Reader:
             return self._ndarray(wrapper)
         entries = self._entries(start, n)
         if NDARRAY_KEY in entries and NDARRAY_KEYS.issuperset(entries):
-            self._refuse_lying_wrapper(start, entries)
+            self._refuse_invalid_wrapper(start, entries)
         if n == 1 and DATETIME_KEY in entries:
             return self._datetime(start, entries[DATETIME_KEY])
         if n == 1 and UUID_KEY in entries:
@@ -311,7 +311,7 @@ class _Reader:
             self._refuse(start, f'"{UUID_KEY}" wraps no UUID: {quoted(text)}')
         return UUID(text)
 
-    def _refuse_lying_wrapper(self, start: int, entries: dict[str | int, Any]) -> NoReturn:
+    def _refuse_invalid_wrapper(self, start: int, entries: dict[str | int, Any]) -> NoReturn:
         missing = sorted(NDARRAY_KEYS.difference(map(str, entries)))
         if missing:
             self._refuse(start, f"an ndarray wrapper without {' and '.join(missing)}")

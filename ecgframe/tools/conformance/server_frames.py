@@ -96,8 +96,8 @@ def _bomb(peer: ScriptedPeer) -> bytes:
     return raw(zlib.compress(b"\xc6" + size.to_bytes(4, "big") + bytes(size)), flags=Flag.COMPRESSED)
 
 
-def _lying_array(**lies: Any) -> Make:
-    return _constant(raw(msgpack.packb({"__ndarray__": [1, 2, 3], "dtype": "int16", "shape": [3], **lies})))
+def _inconsistent_array(**changes: Any) -> Make:
+    return _constant(raw(msgpack.packb({"__ndarray__": [1, 2, 3], "dtype": "int16", "shape": [3], **changes})))
 
 
 def _wrapper(key: str, text: str) -> Make:
@@ -136,8 +136,8 @@ COSTING_THEMSELVES: Final = (
     Broken("3.32", "check 11: a map key that is neither text nor integer", 0x200, _constant(raw(b"\x81\xc0\xc3"))),
     Broken("3.33", "check 11: a key that occurs twice", 0x200, _constant(raw(b"\x82\xa1a\x01\xa1a\x02"))),
     Broken("3.34", "check 11: nested too deep", 0x200, _constant(raw(b"\x91" * (MAX_DEPTH + 1) + b"\xc0"))),
-    Broken("3.35", "check 11: an array with a wrong shape", 0x200, _lying_array(shape=[2, 2])),
-    Broken("3.36", "check 11: an array of an unsupported dtype", 0x200, _lying_array(dtype="O")),
+    Broken("3.35", "check 11: an array with a wrong shape", 0x200, _inconsistent_array(shape=[2, 2])),
+    Broken("3.36", "check 11: an array of an unsupported dtype", 0x200, _inconsistent_array(dtype="O")),
     Broken("3.37", "check 11: an invalid date", 0x200, _wrapper("__datetime__", "soon")),
     Broken("3.38", "check 11: an invalid UUID", 0x200, _wrapper("__uuid__", "550e")),
     Broken("3.39", "check 12: SUBSCRIBE without a stream", 0x201, _subscribe({})),

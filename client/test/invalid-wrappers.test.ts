@@ -1,4 +1,4 @@
-/** Maps with the keys of a wrapper that are not valid wrappers: every reader accepts what `pack` accepts. */
+/** Maps with the keys of a wrapper that are not valid wrappers: `pack` refuses what readers would refuse. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { NdArray, ProtocolError, pack, unpack } from "../src/index.js";
@@ -39,18 +39,18 @@ describe("a map with the keys of a wrapper", () => {
     [{ __ndarray__: [1, 2], dtype: "int16", shape: [3] }, /^data: no reader takes this/],
     [{ shape: [1], dtype: "f08", __ndarray__: [1] }, /^data: no reader takes this/],
     [{ __ndarray__: [1, 2] }, /an ndarray wrapper without dtype and shape$/],
-  ])("is refused where it lies: %j", (value, text) => {
+  ])("is refused with its path: %j", (value, text) => {
     expect(() => pack(value)).toThrow(TypeError);
     expect(() => pack(value)).toThrow(text);
   });
 
-  test("travels where it says the truth, or has other keys besides", () => {
+  test("is packed if it is a valid wrapper, or has other keys as well", () => {
     expect(unpack(pack({ __ndarray__: [1, 2], dtype: "int16", shape: [2] }))).toBeInstanceOf(NdArray);
     const other = { __ndarray__: 1, dtype: 2, other: 3 };
     expect(unpack(pack(other))).toEqual(other);
   });
 
-  test("is read by every reader, whatever it holds, or refused by the writer", () => {
+  test("is refused by the writer, or accepted by every reader", () => {
     const map = fc
       .array(fc.tuple(fc.constantFrom(...KEYS), fc.constantFrom<unknown>(...PARTS)), { minLength: 1, maxLength: 4 })
       .map((entries) => new Map(entries));

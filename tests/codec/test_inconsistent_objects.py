@@ -1,4 +1,4 @@
-"""Whatever is encoded can be decoded, whatever the objects say of themselves; the rest is refused with its path."""
+"""Objects that misreport themselves: whatever is encoded can be decoded, and the rest is refused with its path."""
 
 import copy
 import re
@@ -338,7 +338,7 @@ def test_an_error_behind_an_odd_key_has_its_path():
 
 
 @pytest.mark.parametrize(
-    "lie",
+    "wrapper",
     [
         {"__datetime__": "zz"},
         {"__datetime__": 5},
@@ -361,14 +361,14 @@ def test_an_error_behind_an_odd_key_has_its_path():
     ],
     ids=str,
 )
-def test_a_map_that_no_reader_takes_is_refused(lie):
-    refused(lambda: copy.deepcopy(lie), "TypeError")
-    refused(lambda: saying(dict)(lie), "TypeError")
+def test_an_invalid_wrapper_is_refused(wrapper):
+    refused(lambda: copy.deepcopy(wrapper), "TypeError")
+    refused(lambda: saying(dict)(wrapper), "TypeError")
     odd = saying(str, __hash__=id, __eq__=False)
-    refused(lambda: {odd(key): value for key, value in lie.items()}, "TypeError")
+    refused(lambda: {odd(key): value for key, value in wrapper.items()}, "TypeError")
 
 
-def test_the_path_names_the_lying_object():
+def test_the_path_names_the_inconsistent_object():
     with pytest.raises(TypeError, match=r'^data\["a"\]\[0\]\["__ndarray__"\]\[1\]\[2\]: .*range of the array'):
         pack({"a": [{"__ndarray__": [[1, 2, 3], [4, 5, 600]], "dtype": "int8", "shape": [2, 3]}]})
 
@@ -625,7 +625,7 @@ def makers(draw):
 
 
 @given(makers(), st.sampled_from(["list", "binary"]))
-def test_objects_that_lie_about_themselves(make, form):
+def test_objects_that_misreport_themselves(make, form):
     """Sent and read, or refused with the path; both cores alike."""
     outcomes(make, form)
 
@@ -638,7 +638,7 @@ def test_an_error_of_the_objects_own_is_given_its_path_as_a_note():
 
 
 @given(makers(), st.sampled_from([1, 2, 3]))
-def test_frames_of_objects_that_lie(make, version):
+def test_frames_of_objects_that_misreport_themselves(make, version):
     frame = twin.outcome(encode, MessageType.FEATURE_DATA, in_message(make()), version=version)
     if isinstance(frame, bytes):
         assert decode(frame).data["n"] == 1

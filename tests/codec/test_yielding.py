@@ -1,4 +1,4 @@
-"""Other threads have their turn while one packs or reads a million values."""
+"""Other threads run while one packs or reads a million values."""
 
 import contextlib
 import threading

@@ -1,4 +1,4 @@
-"""An ndarray wrapper that lies is refused with 0x200: never a guess, never an allocation."""
+"""Ndarray wrappers whose fields contradict each other are refused with 0x200, without a guess or an allocation."""
 
 import tracemalloc
 
