@@ -1,4 +1,4 @@
-"""Small inputs that would like to become large, read under a ceiling on the process's memory.
+"""Small inputs that stand for large data, read under a limit on the process's memory.
 
 Run by codec/test_bombs.py in a process of its own, since a ceiling cannot be lifted again. Prints what came of each as
 JSON.

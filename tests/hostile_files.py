@@ -1,4 +1,4 @@
-"""Files that would like to cost far more than their size: captures, hexadecimal, frames. Each kind in about the size
+"""Files that cost far more than their size to read: captures, hexadecimal, frames. Each kind in about the size
 that it is asked for.
 
 Used by tools/test_bounds.py, which runs the commands on them. ``python tests/hostile_files.py FOLDER [MEBIBYTES]``

@@ -1,4 +1,4 @@
-"""Recordings that would like to cost far more than their size: NPY, NPZ, CSV, EDF, DICOM. Each kind in about the
+"""Recordings that cost far more than their size to read: NPY, NPZ, CSV, EDF, DICOM. Each kind in about the
 size that it is asked for.
 
 Used by records/test_hostile_recordings.py. ``python tests/hostile_recordings.py FOLDER [MEBIBYTES]`` writes them all.

@@ -1,4 +1,4 @@
-"""The specification read aloud: a slow codec to hold the fast one against.
+"""The specification as a slow, plain codec, with which the fast one is compared.
 
 Nothing here comes from ecgframe, not even the numbers, so that the two can disagree. It reads with ``struct``,
 ``zlib``, ``msgpack`` and NumPy, one rule after another in the order of the specification's tables, and cares for

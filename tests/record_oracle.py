@@ -1,4 +1,4 @@
-"""The records of version 4 read aloud: templates and records, slowly, one rule after another.
+"""The records of version 4 as slow, plain code: templates and records, one rule after another.
 
 As ``oracle.py``, it takes nothing from ecgframe, not even the numbers. Samples are Python's integers, one by one.
 """

@@ -1,4 +1,4 @@
-"""The clocks of the bridge, and what it takes of wrong times. Without LSL."""
+"""The clocks of the bridge, and how it handles wrong times. Without LSL."""
 
 from __future__ import annotations
 

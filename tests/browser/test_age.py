@@ -1,4 +1,4 @@
-"""The age of the signal: over no network does the page call old data "Live", or hatch samples that are not missing."""
+"""The age of the signal: on no network does the page call old data "Live", or mark samples as missing that are not."""
 
 from __future__ import annotations
 

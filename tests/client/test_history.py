@@ -1,4 +1,4 @@
-"""Clients that come out of a tunnel: the present first, then the past on request, beside it."""
+"""Clients that were offline for a while: they get the present first, and the past on request beside it."""
 
 from __future__ import annotations
 

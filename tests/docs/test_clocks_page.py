@@ -1,4 +1,4 @@
-"""docs/clocks.md: the log says what it quotes, and what it names is measured."""
+"""docs/clocks.md: the log lines that it quotes are logged, and the metrics that it names are measured."""
 
 import asyncio
 import re

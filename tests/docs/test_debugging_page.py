@@ -1,4 +1,4 @@
-"""docs/debugging.md: what it shows is what is printed, its programs run, and so do the commands in its text."""
+"""docs/debugging.md: its outputs are what the commands print, and its programs and commands run."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""docs/features.md: its program runs, and the table that the bench wrote there says what is asked of the detector."""
+"""docs/features.md: its program runs, and its table, which the benchmark writes, meets the detector's requirements."""
 
 from __future__ import annotations
 

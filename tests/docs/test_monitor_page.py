@@ -1,4 +1,4 @@
-"""docs/monitor.md: the keys are those of the page, and the server of one's own serves."""
+"""docs/monitor.md: its keys are those of the page, and its example of a server runs."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""docs/servers.md: every example of it is a program that serves."""
+"""docs/servers.md: every example is a server that runs."""
 
 import asyncio
 import re

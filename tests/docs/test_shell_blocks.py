@@ -1,4 +1,4 @@
-"""What the pages tell to type into a shell: what is ours runs, what installs us names what exists.
+"""Shell commands on the pages: those of this package run, and those that install it name extras that exist.
 
 The commands of debugging.md and troubleshooting.md run in tests of their own.
 """

@@ -1,4 +1,4 @@
-"""docs/threats.md: each test that it names exists, and sizes tell what it says."""
+"""docs/threats.md: each test that it names exists, and the sizes of frames reveal the heart rate as it says."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The C header for devices writes the bytes of the codec, stays within its buffer, and refuses what cannot be."""
+"""The C header for devices writes the bytes of the codec, stays within its buffer, and refuses invalid values."""
 
 from __future__ import annotations
 

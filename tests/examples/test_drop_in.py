@@ -1,4 +1,4 @@
-"""The server by hand and the same server on ecgframe: few lines apart, and nothing apart on the wire."""
+"""The server by hand and the same server with ecgframe differ in few lines, and send the same bytes."""
 
 import difflib
 import time

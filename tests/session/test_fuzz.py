@@ -1,4 +1,4 @@
-"""Thousands of random messages into both sides: quick and blind, where ``test_any_bytes`` is slow and knows its way."""
+"""Thousands of random messages for both sides: fast and without a model, unlike ``test_any_bytes``."""
 
 import gc
 import random

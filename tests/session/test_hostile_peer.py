@@ -1,4 +1,4 @@
-"""Messages that are small to send and large to answer, and whatever else a peer may think of."""
+"""Messages that are small to send and large to answer, and other attacks of a peer."""
 
 import gc
 import time

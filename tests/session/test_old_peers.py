@@ -1,4 +1,4 @@
-"""Peers that never negotiate: served in the version they talk, and sent nothing that their version does not define."""
+"""Peers that never negotiate: served in the version that they speak, and sent only what that version defines."""
 
 import numpy as np
 import oracle

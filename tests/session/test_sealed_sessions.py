@@ -1,4 +1,4 @@
-"""A viewer of sealed streams, as a session without a network: what it opens, refuses, holds, and lets go."""
+"""A viewer of sealed streams, as a session without a network: what it opens, refuses, holds back and discards."""
 
 import numpy as np
 import pytest

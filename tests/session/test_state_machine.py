@@ -1,7 +1,7 @@
-"""A server and a client, and between them a wire that loses, delays, mixes up, corrupts and cuts; nobody gives way.
+"""A server and a client, and a link between them that loses, delays, reorders, corrupts and breaks.
 
-Hypothesis chooses what happens next. After every step both books are right; what either side sends is read by another
-reader than ours and held against what the two have agreed on.
+Hypothesis chooses what happens next. After every step, the counters of both sides are right; what either side sends is
+read by an independent reader and compared with what the two have agreed on.
 """
 
 from collections import Counter

@@ -1,4 +1,4 @@
-"""SUBSCRIBE, UNSUBSCRIBE and their answer, and the moments in them."""
+"""SUBSCRIBE, UNSUBSCRIBE and their answers, and the times in them."""
 
 from datetime import UTC, datetime, timedelta, timezone
 
