@@ -100,6 +100,12 @@ def test_errors_of_key_files_contain_no_secret(file):
     assert key.secret.hex()[:16] not in "".join(said)
 
 
+@pytest.mark.parametrize("command", ["inspect", "proxy", "sizes"])
+def test_tools_say_that_they_do_not_use_the_keys_of_a_server(command):
+    said = " ".join(run(command, "--help").output.replace("\u2502", " ").split())
+    assert "Keys that a server hands out are not used" in said
+
+
 def test_options_that_do_not_go_together(file):
     run("keys", "new", file, "ecg/1")
     assert "requires --stream-keys" in run("serve", "--keys-without-tls", code=2).output
@@ -170,7 +176,9 @@ def test_a_sealed_stream_is_watched_and_recorded(tmp_path, file):
         assert "this server hands out none" in server.said
         url = f"ws://127.0.0.1:{server.port}/ws"
         assert "over TLS only" in run("watch", url, "ecg/1", "--seconds", 0.5, code=1).output
-        run("watch", url, "ecg/1", "--seconds", 0.5, "--keys", file)
+        said = run("watch", url, "ecg/1", "--seconds", 0.5, "--keys", file).output
+        [sealed, messages] = re.search(r"^sealed +(\d+) of (\d+) messages?$", said, re.M).groups()
+        assert sealed == messages
         run("record", url, "ecg/1", "-o", tmp_path / "b.edf", "--duration", 1.5, "--keys", file)
 
 
