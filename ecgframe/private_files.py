@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import FileIO
@@ -83,6 +84,28 @@ def whole_file(path: Path, *, private: bool = True) -> Iterator[BinaryIO]:
         os.fsync(file.fileno())
         file.close()
         part.replace(target)
+
+
+def keep_access(file: BinaryIO, before: os.stat_result) -> bool:
+    """Let a file that replaces another one have its owner, its group and its mode, as far as this process may.
+
+    Args:
+        file: the new file, opened.
+        before: of the file that it replaces.
+
+    Returns:
+        False if it belongs to another user or group than that did. Then only its owner may read it.
+    """
+    if not hasattr(os, "fchown"):  # Windows
+        return True
+    own = os.fstat(file.fileno())
+    if (own.st_uid, own.st_gid) != (before.st_uid, before.st_gid):
+        try:
+            os.fchown(file.fileno(), before.st_uid, before.st_gid)
+        except PermissionError:
+            return False
+    os.fchmod(file.fileno(), stat.S_IMODE(before.st_mode))
+    return True
 
 
 @contextmanager

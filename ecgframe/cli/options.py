@@ -89,6 +89,17 @@ Keys = Annotated[
 ]
 
 
+FrameKeys = Annotated[
+    Path | None,
+    typer.Option(
+        "--keys",
+        metavar="FILE",
+        help="Open sealed frames with the keys in this file, which **ecgframe keys** makes. Without it they are not "
+        "opened: it is shown with which key they are sealed. Keys that a server hands out are not used.",
+    ),
+]
+
+
 Signers = Annotated[
     list[str] | None,
     typer.Option(

@@ -34,7 +34,7 @@ class KeyFile(StoredKeys):
     @property
     def is_private(self) -> bool:
         """True if nobody but its owner can read the file, as far as its mode says."""
-        return os.name == "nt" or not self._path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH)
+        return is_private(self._path)
 
     def look(self) -> bool:
         """Read the file again if it has changed. If that fails, the present keys stay, and the log says why.
@@ -63,6 +63,15 @@ class KeyFile(StoredKeys):
     def _stamp(self) -> tuple[int, int, int]:
         found = self._path.stat()
         return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def is_private(path: Path) -> bool:
+    """Return whether nobody but its owner can read a file, as far as its mode says.
+
+    Raises:
+        OSError: it cannot be looked at.
+    """
+    return os.name == "nt" or not path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH)
 
 
 def _read(path: Path) -> list[Key]:

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 _FILTER_AT = 2  # byte of a record that names its filter
 _OPTIONS_AT = 3
+# Plain integers: arithmetic with members of an enum costs more than the rest of what is done with them here.
 _SIGNED = int(Flag.SIGNED)
+_RECORD = int(Form.RECORD)
+_BOUND = int(RecordOption.BOUND)
+_DELTA, _UNFILTERED = int(RecordFilter.DELTA), int(RecordFilter.NONE)
 
 
 class SealedPublication(Publication):
@@ -94,7 +98,7 @@ class SealedPublication(Publication):
         record = self.record if encoding.record else None
         if record is None:
             return _of_message(encoding, self.flags, self._seal.compress)
-        is_filtered = record.payload[_FILTER_AT] == RecordFilter.DELTA
+        is_filtered = record.payload[_FILTER_AT] == _DELTA
         return _of_record(encoding, self.flags, self._seal.compress and is_filtered)
 
     def encode(self, encoding: Encoding) -> Outgoing:
@@ -135,10 +139,10 @@ class SealedPublication(Publication):
 
     def _bound_record(self, encoding: Encoding, record: Record) -> EncodedFrame:
         payload = record.payload
-        is_bound = payload[_OPTIONS_AT] & RecordOption.BOUND
-        if not is_bound or (payload[_FILTER_AT] != RecordFilter.NONE and not encoding.delta):
+        is_bound = payload[_OPTIONS_AT] & _BOUND
+        if not is_bound or (payload[_FILTER_AT] != _UNFILTERED and not encoding.delta):
             payload = record.template.bind(payload, delta=encoding.delta)
-        position = self.position_for(encoding, Form.RECORD)
+        position = self.position_for(encoding, _RECORD)
         assert position is not None, "records are numbered"
         return encode_frame(
             encoding,

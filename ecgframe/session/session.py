@@ -417,8 +417,9 @@ class Session(Sender, ABC):
             answer["templates"] = list(first.templates)
             if part.more is not None:
                 answer["more"] = seconds(part.more)
-        if keys:
-            answer["keys"] = [_handed_out(key) for key in keys]
+        if keys:  # not last, since libraries for WebSockets log the end of a message
+            answer = {"stream": stream, "keys": [_handed_out(key) for key in keys], **answer}
+            answer["status"] = answer.pop("status")
         if reason is not None:
             answer["reason"] = _shortened(reason)
         self._say(MessageType.SUBSCRIPTION_ACK, answer)
@@ -426,7 +427,7 @@ class Session(Sender, ABC):
     def hand_out(self, stream: str, keys: Sequence[Key]) -> None:
         """Send new keys of a stream that the peer has subscribed to, without a request."""
         entries = [_handed_out(key) for key in keys]
-        answer = {"stream": stream, "status": "subscribed", "keys": entries, "rotation": True}
+        answer = {"stream": stream, "keys": entries, "rotation": True, "status": "subscribed"}
         self._say(MessageType.SUBSCRIPTION_ACK, answer)
 
     def refuse(self, code: ErrorCode, message: str, *, details: Any = None, close: CloseCode | None = None) -> None:

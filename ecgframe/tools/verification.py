@@ -41,6 +41,9 @@ KEPT_TEMPLATES: Final = 64
 MOST_STREAMS: Final = 64
 """Streams of a file that are followed at a time, each with the digests of at most two attestations."""
 
+FIRST_ATTESTATIONS: Final = 4
+"""Attestations at the beginning of a file in which a signer may name what is before it: each attests once a second."""
+
 MOST_PROOFS: Final = 1000
 """Streams and epochs of a file that are verified."""
 
@@ -56,7 +59,8 @@ class Fault:
         kind: "damaged", "changed", "missing", "order", "signature", "signer", "attestation", "unsigned" or "cut".
         text: a sentence.
         stream: name of the stream; None if it is not known.
-        time: when it was measured, in Unix seconds, or that of the last message before it; None if not known.
+        time: when it was measured, in Unix seconds, or that of the last message before it. Before the first message,
+            the time of the stream's opening by the clock of its sender. None if not known.
         frame: number of the frame in the file, from 1; that after it if frames are missing.
         offset: byte of the file at which the frame begins.
     """
@@ -83,7 +87,7 @@ class StreamProof:
         signers: names of the signers, in hexadecimal.
         begins: when the first proven message was measured, in Unix seconds; None if there is none.
         ends: when the last proven message was measured.
-        is_ended: whether the last attestation says that the signer stopped.
+        is_ended: whether each signer has said in its last attestation that it stopped.
     """
 
     stream: str
@@ -165,6 +169,8 @@ class _Pending:
     offset: int
     passed: Counter[bytes] = field(default_factory=Counter)
     """By signer, attestations that stand behind it and do not name it."""
+    is_claimed: bool = False
+    """Whether an attestation of an unknown signer names it."""
 
 
 @dataclass(slots=True)
@@ -173,6 +179,7 @@ class _Chain:
 
     number: int
     own: bytes
+    is_last: bool
 
 
 class _Stream:
@@ -194,6 +201,8 @@ class _Stream:
         self.ahead: set[int] = set()
         self.time: float | None = None
         """Of the last message."""
+        self.begun: float | None = None
+        """When the opening was sent."""
         self.numbered_from: int | None = None
 
 
@@ -264,7 +273,8 @@ class _Reader:
             self._fault("unsigned", f"more than {MOST_PROOFS:,} streams and epochs: this one is not verified", None)
             return
         self._begun.add((proof.stream, proof.epoch))
-        self._streams[id] = _Stream(proof, id)
+        self._streams[id] = stream = _Stream(proof, id)
+        stream.begun = (message.timestamp or 0) / 1e6 or None
         self.found.streams.append(proof)
 
     def _add(self, message: Message, stream: _Stream) -> None:
@@ -348,28 +358,40 @@ class _Reader:
         if told.signature is not Signature.VALID:
             text = f"an attestation of {told.signer.hex()}, which is none of the given keys"
             self._fault("signer", text, stream)
-            self._tell_unattested(stream, self._taken(stream, message.sequence or 0))
+            self._claim(stream, told)
             return
         proof.attestations += 1
         self._note_signer(stream, told.signer)
-        is_first = self._follow(stream, told.signer, told.number, told.previous, told.own)
+        is_first = self._follow(stream, told)
         self._compare(stream, told, message.sequence or 0, is_first=is_first)
-        proof.is_ended = told.last
+        proof.is_ended = all(chain.is_last for chain in stream.chains.values())
 
-    def _follow(self, stream: _Stream, signer: bytes, number: int, previous: bytes, own: bytes) -> bool:
+    def _claim(self, stream: _Stream, told: Attestation) -> None:
+        """Note which messages an unknown signer names: they are proven only if a known one names them as well."""
+        named = frozenset(told.digests)
+        claimed = [one for one in stream.pending if one.digest in named]
+        for one in claimed:
+            one.is_claimed = True
+        if not _names_of_open(stream):  # nobody known will
+            stream.pending = deque(one for one in stream.pending if one.digest not in named)
+            self._tell_unattested(stream, claimed)
+
+    def _follow(self, stream: _Stream, told: Attestation) -> bool:
         """Compare an attestation with the one before. Returns whether messages before the file may be named in it."""
-        chain = stream.chains.get(signer)
-        stream.chains[signer] = _Chain(number, own)
+        chain, number = stream.chains.get(told.signer), told.number
+        stream.chains[told.signer] = _Chain(number, told.own, told.last)
         if chain is None:
-            if number == 1 and previous != _NONE_BEFORE:
+            if number == 1 and told.previous != _NONE_BEFORE:
                 self._fault("attestation", "the first attestation names one before it", stream)
-            return number > 1 or stream.numbered_from != 1
+            return stream.proof.attestations <= FIRST_ATTESTATIONS and (number > 1 or stream.numbered_from != 1)
         if number <= chain.number:
             self._fault("attestation", f"attestation {number} stands behind attestation {chain.number}", stream)
+        elif chain.is_last:
+            self._fault("attestation", f"attestation {number} stands behind the last one of its signer", stream)
         elif number > chain.number + 1:
             lacking = counted(number - chain.number - 1, "attestation")
             self._fault("missing", f"{lacking} missing, with what they attest", stream)
-        elif previous != chain.own:
+        elif told.previous != chain.own:
             self._fault("attestation", f"attestation {number} does not follow the one before", stream)
         return False
 
@@ -410,12 +432,18 @@ class _Reader:
         stream.lacking += lacking
         unnamed = [one for place, one in enumerate(waiting) if place not in named]
         kept: list[_Pending] = []
+        claimed: list[_Pending] = []
         for one in unnamed:
             one.passed[told.signer] += 1
-            if all(one.passed[signer] >= LATER_ATTESTATIONS for signer in stream.chains):
-                self._tell_changed(stream, one)
-            else:
+            if any(
+                one.passed[signer] < LATER_ATTESTATIONS and not chain.is_last for signer, chain in stream.chains.items()
+            ):
                 kept.append(one)
+            elif one.is_claimed:
+                claimed.append(one)
+            else:
+                self._tell_changed(stream, one)
+        self._tell_unattested(stream, claimed)
         stream.pending.extendleft(reversed(kept))
         self._tell_lacking(stream, len(kept))
 
@@ -458,18 +486,21 @@ class _Reader:
 
     def _close(self, stream: _Stream) -> None:
         proof = stream.proof
-        for one in [one for one in stream.pending if one.passed]:
-            self._tell_changed(stream, one)
-            stream.pending.remove(one)
+        passed = [one for one in stream.pending if one.passed]
+        stream.pending = deque(one for one in stream.pending if not one.passed)
+        for one in passed:
+            if not one.is_claimed:
+                self._tell_changed(stream, one)
+        self._tell_unattested(stream, [one for one in passed if one.is_claimed])
         self._tell_lacking(stream, 0)
         if proof.messages and not (proof.attestations or proof.signed):
             self._tell_unattested(stream, list(stream.pending))
             return
         if not proof.is_ended and proof.attestations:
             waiting = counted(len(stream.pending), "message")
-            self._fault(
-                "cut", f"no last attestation: the end is open, and {waiting} behind the latest one not proven", stream
-            )
+            of = "" if len(stream.chains) == 1 else f" of {', '.join(_names_of_open(stream))}"
+            text = f"no last attestation{of}: the end is open, and {waiting} behind the latest one not proven"
+            self._fault("cut", text, stream)
         elif stream.pending:
             self._tell_unattested(stream, list(stream.pending))
 
@@ -477,11 +508,12 @@ class _Reader:
 
     def _fault(self, kind: str, text: str, stream: _Stream | None) -> None:
         name = None if stream is None else stream.proof.stream
-        time = None if stream is None else stream.time
+        time = None if stream is None else stream.begun if stream.time is None else stream.time
         self.found.note(Fault(kind, text, name, time, self._frame, self._offset))
 
     def _fault_at(self, kind: str, text: str, stream: _Stream, one: _Pending) -> None:
-        self.found.note(Fault(kind, text, stream.proof.stream, one.time, one.frame, one.offset))
+        time = stream.begun if one.time is None else one.time
+        self.found.note(Fault(kind, text, stream.proof.stream, time, one.frame, one.offset))
 
     # --- what the codec calls ---
 
@@ -509,6 +541,11 @@ class _Reader:
 
     def check(self, header: Header, data: Any) -> None:
         """Nothing was opened."""
+
+
+def _names_of_open(stream: _Stream) -> list[str]:
+    """The names of the signers that have not made their last attestation."""
+    return [signer.hex() for signer, chain in stream.chains.items() if not chain.is_last]
 
 
 def _time_of(message: Message) -> float | None:

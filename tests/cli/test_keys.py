@@ -15,8 +15,10 @@ from recordings import optional
 optional("websockets")
 pytest.importorskip("cryptography")
 
+from ecgframe.cli.serve.stream_keys import load_signer  # noqa: E402 - behind the skip
 from ecgframe.seal import Key, StoredKeys, keys_from_file, keys_to_json  # noqa: E402 - behind the skip
 from ecgframe.server.key_file import KeyFile  # noqa: E402 - as above
+from ecgframe.signing import key_name  # noqa: E402 - as above
 
 CHAIN, KEY, ROOT = certificate()
 
@@ -98,6 +100,12 @@ def test_errors_of_key_files_contain_no_secret(file):
     assert key.secret.hex()[:16] not in "".join(said)
 
 
+@pytest.mark.parametrize("command", ["inspect", "proxy", "sizes"])
+def test_tools_say_that_they_do_not_use_the_keys_of_a_server(command):
+    said = " ".join(run(command, "--help").output.replace("\u2502", " ").split())
+    assert "Keys that a server hands out are not used" in said
+
+
 def test_options_that_do_not_go_together(file):
     run("keys", "new", file, "ecg/1")
     assert "requires --stream-keys" in run("serve", "--keys-without-tls", code=2).output
@@ -132,6 +140,27 @@ def test_keys_are_written_as_they_are_read(file):
     assert list(keys_from_file(file)) == list(StoredKeys(keys)) == keys
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has neither these modes nor these owners")
+def test_a_rotation_changes_keys_and_not_who_may_read_them(file, monkeypatch):
+    """A server that runs as another user would not read the new keys, and its stream would end with the present one."""
+    run("keys", "new", file, "ecg/1")
+    file.chmod(0o640)
+    if os.getuid() == 0:
+        os.chown(file, 1234, 5678)
+    before = file.stat()
+    run("keys", "rotate", file)
+    after = file.stat()
+    assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
+
+    def refuse(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "fchown", refuse)
+    monkeypatch.setattr(os, "fstat", lambda _: os.stat_result((0o100600, 0, 0, 1, 4321, 4321, 0, 0, 0, 0)))
+    assert "belonged to another user" in run("keys", "rotate", file, "--after", 300).output
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
 @pytest.mark.slow
 def test_a_sealed_stream_is_watched_and_recorded(tmp_path, file):
     run("keys", "new", file, "ecg/1")
@@ -147,8 +176,22 @@ def test_a_sealed_stream_is_watched_and_recorded(tmp_path, file):
         assert "this server hands out none" in server.said
         url = f"ws://127.0.0.1:{server.port}/ws"
         assert "over TLS only" in run("watch", url, "ecg/1", "--seconds", 0.5, code=1).output
-        run("watch", url, "ecg/1", "--seconds", 0.5, "--keys", file)
+        said = run("watch", url, "ecg/1", "--seconds", 0.5, "--keys", file).output
+        [sealed, messages] = re.search(r"^sealed +(\d+) of (\d+) messages?$", said, re.M).groups()
+        assert sealed == messages
         run("record", url, "ecg/1", "-o", tmp_path / "b.edf", "--duration", 1.5, "--keys", file)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+def test_a_signing_key_that_others_can_read_is_told(tmp_path, capsys):
+    pem = tmp_path / "signer.pem"
+    signing_key(pem)
+    pem.chmod(0o600)
+    load_signer(pem)
+    assert not capsys.readouterr().err
+    pem.chmod(0o644)
+    load_signer(pem)
+    assert f"{pem} can be read by others than its owner" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -156,6 +199,7 @@ def test_alerts_are_signed(tmp_path):
     pem = tmp_path / "signer.pem"
     public = signing_key(pem)
     with live("--signing-key", pem, "--protocol", 4, "--alerts", 0.2) as server:
+        assert f", named {key_name(bytes.fromhex(public)).hex()}\n" in server.said
         assert (
             f"Alerts and predictions are signed, all else is attested each second: public key {public}" in server.said
         )

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ for name in ("websockets", "wfdb", "edfio", "mcap"):
 
 from recording.mcap_files import complete, incomplete, record_of  # noqa: E402 - after the skip
 
-from ecgframe.cli.record.run import _progress  # noqa: E402 - after the skip
+from ecgframe.cli.record.run import _progress, _tell  # noqa: E402 - after the skip
 from ecgframe.recording import FORMATS, Recorder, StreamSummary, record  # noqa: E402 - after the skip
 from ecgframe.server import Settings, WebSocketBinaryHandler  # noqa: E402
 from ecgframe.server.adapters.websockets import serve  # noqa: E402
@@ -487,6 +488,17 @@ def signed(tmp_path_factory):
         url = f"ws://127.0.0.1:{server.port}/ws"
         run("record", url, "ecg/1", "-o", place, "--signatures", "--duration", 4)
     return place, SigningKey(bytes(range(32))).public.hex()
+
+
+def test_a_gap_begins_no_new_file_where_signatures_are_kept(capsys):
+    for signatures, told in (
+        (True, "not filled: 1 gap\n"),
+        (False, "not filled: 1 gap, each followed by a new file\n"),
+    ):
+        summary = StreamSummary("ecg/1", unfilled=1)
+        summary.files.append(Path(__file__))
+        _tell([summary], signatures=signatures, as_json=False)
+        assert told in capsys.readouterr().out
 
 
 @pytest.mark.slow

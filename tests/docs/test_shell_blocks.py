@@ -152,6 +152,7 @@ def test_a_recording_is_verified(command, tmp_path, monkeypatch):
     pytest.importorskip("cryptography")
     monkeypatch.chdir(tmp_path)
     Path(shlex.split(command)[2]).write_bytes(encode(MessageType.PING, None))
+    Path("public-keys.txt").write_text(f"{31 * '00'}01\n")
     assert "NOT proven" in run(*shlex.split(command)[1:], code=3).output
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ...protocol import DEFAULT_MAX_PAYLOAD, LARGEST_LENGTH, MessageType
-from ..options import Headers, Keys, http_headers, positive, public_keys
+from ..options import FrameKeys, Headers, http_headers, positive, public_keys
 from ..places import server_or_other
 from ..plain_errors import plain_errors
 from ..protocol_versions import DEFAULT_PROTOCOL, Protocol, versions_up_to
@@ -89,7 +89,7 @@ def inspect(
             "--validate", help="Check the fields of data messages as well; those of control messages always are."
         ),
     ] = False,
-    keys: Keys = None,
+    keys: FrameKeys = None,
     verify: Annotated[
         list[str] | None,
         typer.Option(

@@ -12,7 +12,7 @@ from typing import Any, Final
 import typer
 
 from ...plural import counted
-from ...private_files import whole_file
+from ...private_files import keep_access, whole_file
 from ...protocol import LARGEST_KEY_ID, MAX_STREAM_NAME, STREAM_KEY_SIZE
 from ...seal import Key, StoredKeys, keys_from_file, keys_to_json
 from ..console import print_json, say
@@ -118,8 +118,12 @@ def _state(key: Key, now: float) -> str:
 
 def _write(file: Path, keys: Sequence[Key]) -> None:
     text = keys_to_json(keys).encode()
+    before = file.stat() if file.exists() else None
     with whole_file(file) as target:
         target.write(text)
+        is_as_before = before is None or keep_access(target, before)
+    if not is_as_before:
+        say(f"{file} belonged to another user: now only you can read it, and a server of that user cannot", err=True)
 
 
 def _moment(seconds: float) -> str:

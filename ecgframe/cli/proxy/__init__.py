@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..options import Force, Keys, positive
+from ..options import Force, FrameKeys, positive
 from ..overwriting import refuse_to_overwrite
 from ..places import listening_place, server_address
 from ..plain_errors import plain_errors
@@ -65,7 +65,7 @@ def proxy(
     errors: Annotated[bool, typer.Option("--errors", help="Show only broken frames.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not show the traffic.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
-    keys: Keys = None,
+    keys: FrameKeys = None,
     ca: Ca = None,
     insecure: Insecure = False,
     force: Force = False,

@@ -88,7 +88,7 @@ def record_streams(
                     await recorder.run(seconds, stop)
             finally:
                 if any(summary.files for summary in recorder.summaries):
-                    _tell(recorder.summaries, as_json=as_json)
+                    _tell(recorder.summaries, signatures=signatures, as_json=as_json)
         return recorder
 
     try:
@@ -117,7 +117,7 @@ def _progress(summaries: Sequence[StreamSummary]) -> Table:
     return table
 
 
-def _tell(summaries: Sequence[StreamSummary], *, as_json: bool) -> None:
+def _tell(summaries: Sequence[StreamSummary], *, signatures: bool, as_json: bool) -> None:
     """Print what was recorded of each stream, what is missing, and the files."""
     if as_json:
         print_json({"streams": [_plain(summary) for summary in summaries]})
@@ -130,7 +130,8 @@ def _tell(summaries: Sequence[StreamSummary], *, as_json: bool) -> None:
         if summary.gaps:
             console.say(f"  missing: {summary.missing:,} samples per lead, in {counted(summary.gaps, 'gap')}")
         if summary.unfilled:
-            console.say(f"  not filled: {counted(summary.unfilled, 'gap')}, each followed by a new file")
+            behind = "" if signatures else ", each followed by a new file"
+            console.say(f"  not filled: {counted(summary.unfilled, 'gap')}{behind}")
         if summary.refused:
             console.say(f"  refused: {counted(summary.refused, 'message')} that cannot be recorded")
         if summary.repeated:

@@ -185,7 +185,10 @@ def _announce(server: LiveServer, host: str, port: int, on_recording: Sequence[s
     if server.signer is not None:
         speaks_numbers = 4 in server.versions
         attested = "all else is attested each second" if speaks_numbers else "nothing is attested without version 4"
-        lines += [f"Alerts and predictions are signed, {attested}: public key {server.signer.public.hex()}"]
+        lines += [
+            f"Alerts and predictions are signed, {attested}: public key {server.signer.public.hex()}, "
+            f"named {server.signer.name.hex()}"
+        ]
     if streams and server.publish:
         lines += ["Clients may publish other streams"]
     lines += [f"Wall: {page}://{place}{WALL} shows all streams on one page, with their alarms"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from ...server.key_file import KeyFile
+from ...server.key_file import KeyFile, is_private
 from ...signing import SigningKey
 from ..console import say
 
@@ -28,13 +28,16 @@ def load_keys(path: Path) -> KeyFile:
 
 
 def load_signer(path: Path) -> SigningKey:
-    """Load the key that signs.
+    """Load the key that signs, and tell if others can read it.
 
     Raises:
         typer.BadParameter: the file is not of this form. The text has nothing of it.
         OSError: it cannot be read.
     """
     try:
-        return SigningKey.from_file(path)
+        key = SigningKey.from_file(path)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--signing-key") from None
+    if not is_private(path):
+        say(f"{path} can be read by others than its owner: chmod 600 keeps the signing key secret", err=True)
+    return key

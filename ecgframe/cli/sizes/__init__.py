@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ..options import Headers, Keys, http_headers, positive
+from ..options import FrameKeys, Headers, http_headers, positive
 from ..places import server_or_other
 from ..plain_errors import plain_errors
 from ..protocol_versions import DEFAULT_PROTOCOL, Protocol, versions_up_to
@@ -39,7 +39,7 @@ def sizes(
     seconds: Annotated[
         float, typer.Option(callback=positive, metavar="SECONDS", help="For a server: duration of the measurement.")
     ] = 10,
-    keys: Keys = None,
+    keys: FrameKeys = None,
     protocol: Protocol = DEFAULT_PROTOCOL,
     header: Headers = None,
     ca: Ca = None,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from ...protocol import Check, MessageType
+from ...protocol import Check, Flag, MessageType
 from ...signing import SIGNED_TYPES, Signature, Unattested
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 NOW: Final = 3.0
 """Seconds over which a rate is averaged."""
+
+_ENCRYPTED: Final = int(Flag.ENCRYPTED)
 
 TIMED: Final = 100_000
 """Latencies that are kept, for the summary."""
@@ -68,6 +70,7 @@ class StreamStats:
         reconnections: number of connections after the first.
         alerts: number of ANOMALY_ALERT messages.
         last_alert: payload of the latest of those.
+        sealed: number of messages that came sealed, and were opened.
         verifies: whether signatures are verified.
         proofs: with ``verifies``, number of messages by what is known of them: "signed" and "attested" by a known
             signer; and "unattested", "unsigned" (alerts and predictions), "refused" (a signature that is not right) and
@@ -79,6 +82,7 @@ class StreamStats:
         self.proofs: Counter[str] = Counter()
         self._is_numbered = True
         self.messages = 0
+        self.sealed = 0
         self.samples = 0
         self.nbytes = 0
         self.leads = 0
@@ -120,6 +124,7 @@ class StreamStats:
     def note(self, message: Message, latency: float | None) -> None:
         """Count a message. ``latency`` is in seconds; None if unknown."""
         self.messages += 1
+        self.sealed += bool(int(message.flags) & _ENCRYPTED)
         if self.verifies:
             self._note_signature(message)
         if latency is not None:

@@ -146,6 +146,8 @@ class _ForPeople(View):
             "latency": _latency(seen.latency()),
             "lost": _losses(seen),
         }
+        if seen.sealed:
+            lines["sealed"] = sealed_told(seen)
         if seen.verifies:
             lines["signed"] = proofs_told(seen)
         if seen.alerts:
@@ -206,11 +208,18 @@ class LiveTable(_ForPeople):
         table.add_row("network", _network(client))
         table.add_row("so far", f"{seen.messages:,} messages, {seen.samples:,} samples, {size(seen.nbytes)}")
         table.add_row("lost", Text(_losses(seen), style="yellow" if seen.gaps else ""))
+        if seen.sealed:
+            table.add_row("sealed", sealed_told(seen))
         if seen.verifies:
             table.add_row("signed", Text(proofs_told(seen), style="bold red" if seen.unproven else ""))
         if seen.alerts:
             table.add_row("alerts", Text(f"{seen.alerts:,}; last: {_alert(seen.last_alert)}", style="red"))
         return table
+
+
+def sealed_told(seen: StreamStats) -> str:
+    """Say how many messages came sealed."""
+    return f"{seen.sealed:,} of {counted(seen.messages, 'message')}"
 
 
 def proofs_told(seen: StreamStats) -> str:
