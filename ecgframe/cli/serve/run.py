@@ -137,10 +137,10 @@ async def _run(server: LiveServer, host: str, lines: Sequence[str], options: str
 
 
 def _redis(url: str, seconds: float, versions: tuple[int, ...]) -> Backplane:
-    from ...server.redis import RedisBackplane  # noqa: PLC0415 - needs redis-py
+    from ...server.redis import backplane_of  # noqa: PLC0415 - needs redis-py
 
     try:
-        return RedisBackplane(url, seconds=seconds, version=4 if versions[-1] >= 4 else 3)
+        return backplane_of(url, seconds=seconds, version=4 if versions[-1] >= 4 else 3)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--redis") from error
 

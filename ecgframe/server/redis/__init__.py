@@ -1,7 +1,11 @@
-"""``RedisBackplane`` and ``RedisClusterBackplane``: join several servers through Redis. Needs the extra ``redis``."""
+"""``RedisBackplane`` and ``RedisClusterBackplane``: join several servers through Redis. Needs the extra ``redis``.
+
+``backplane_of`` makes the one for an address.
+"""
 
 from typing import TYPE_CHECKING
 
+from .address import backplane_of
 from .backplane import RedisBackplane
 from .cluster import RedisClusterBackplane
 
@@ -11,4 +15,4 @@ if TYPE_CHECKING:
     # A type checker compares each method of the two with the interface.
     _are_whole: tuple[type[NumberedBackplane], ...] = (RedisBackplane, RedisClusterBackplane)
 
-__all__ = ["RedisBackplane", "RedisClusterBackplane"]
+__all__ = ["RedisBackplane", "RedisClusterBackplane", "backplane_of"]
