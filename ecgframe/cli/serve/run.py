@@ -193,5 +193,5 @@ def _announce(server: LiveServer, host: str, port: int, on_recording: Sequence[s
     if server.token_file is not None:
         options += " --header 'Authorization: Bearer TOKEN'"
         watch = f"ecgframe watch {url} {streams[0] if streams else 'ecg/1'}{options}"
-        lines += ["Only those connect whose token is in the file; the monitor in a browser has none"]
+        lines += ["Only those connect whose token is in the file; a page asks for it, or takes it from /#token=TOKEN"]
     say(*lines, f"Next: open {page}://{place}/ in a browser, or run {watch}")
