@@ -4,7 +4,7 @@ The adapters for the WebSocket libraries are in ``ecgframe.server.adapters``.
 """
 
 from ..session import RateLimit, Settings
-from .backplane import Backplane, LocalBackplane
+from .backplane import Backplane, LocalBackplane, NumberedBackplane
 from .connection_info import ConnectionInfo
 from .forwarding import Proxies
 from .handler import UnknownConnection, WebSocketBinaryHandler
@@ -21,6 +21,7 @@ __all__ = [
     "Limits",
     "Link",
     "LocalBackplane",
+    "NumberedBackplane",
     "Presence",
     "Proxies",
     "RateLimit",

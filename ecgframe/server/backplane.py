@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeGuard
 
 from ..codec import EncodedFrame
 from ..protocol import LARGEST_TIMESTAMP
@@ -346,6 +346,24 @@ class NumberedBackplane(Backplane, Protocol):
         """Note that the connection of the client that has opened a stream has ended."""
 
 
+def numbers_messages(backplane: Backplane) -> TypeGuard[NumberedBackplane]:
+    """Return whether a backplane numbers messages for peers of version 4: whether its ``version`` is 4.
+
+    Raises:
+        ValueError: its version is 4, but it lacks a part of ``NumberedBackplane``.
+    """
+    if getattr(backplane, "version", 0) < 4:
+        return False
+    missing = [name for name in _PARTS if not hasattr(backplane, name)]
+    if missing:
+        raise ValueError(f"a backplane of version 4 is a NumberedBackplane; this one lacks {', '.join(missing)}")
+    return True
+
+
+_PARTS: Final = [name for name in vars(Backplane) | vars(NumberedBackplane) if not name.startswith("_")]
+"""Methods of a ``NumberedBackplane``."""
+
+
 class LocalBackplane:
     """The backplane of a single server: every published message is delivered at once."""
 
@@ -396,3 +414,7 @@ class LocalBackplane:
     def stats(self) -> dict[str, int | float | bool]:
         """The number of published messages."""
         return {"published_total": self._published}
+
+
+if TYPE_CHECKING:
+    _is_whole: type[Backplane] = LocalBackplane

@@ -9,7 +9,7 @@ from functools import partial
 from http import HTTPStatus
 from time import perf_counter
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Literal, Self, cast, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, get_args
 from urllib.parse import parse_qs
 
 from .._core.with_entry import WithEntry
@@ -34,7 +34,7 @@ from ..session import (
 from ..signing import SIGNED_TYPES
 from .attesting import Attesting
 from .audit import Audit
-from .backplane import COMMANDS, EVERYONE, OF_SERVERS, PRESENCE, LocalBackplane, PublishedBy
+from .backplane import COMMANDS, EVERYONE, OF_SERVERS, PRESENCE, LocalBackplane, PublishedBy, numbers_messages
 from .connection import Connection, Shared
 from .connection_info import ConnectionInfo
 from .encodings import Encodings
@@ -131,7 +131,8 @@ class WebSocketBinaryHandler:
             that, and cannot read them; neither ``on_message`` nor detection gets them.
 
     Raises:
-        ValueError: version 4 or ``sealing`` with a backplane that cannot do it.
+        ValueError: version 4 or ``sealing`` with a backplane that cannot do it, or lacks a part of
+            ``NumberedBackplane``.
         MissingLibrary: ``sealing`` without the extra ``seal``.
     """
 
@@ -157,6 +158,7 @@ class WebSocketBinaryHandler:
         self.settings = settings or Settings(rate_limit=RateLimit())
         self.limits = limits or Limits()
         self._backplane: Backplane = backplane or LocalBackplane()
+        numbered = _numbered(self._backplane)
         self._seals: Seals | None = None
         self._signer, self._proxies = signer, proxies
         if signer is not None:
@@ -172,7 +174,7 @@ class WebSocketBinaryHandler:
         portions, note_sent = Portions(), self._stats.note_sent
         linger = Linger(self.settings.linger) if self.settings.linger else None
         speaks_numbers = self.settings.latest_version >= 4
-        if speaks_numbers and not isinstance(self._backplane, LocalBackplane) and _numbered(self._backplane) is None:
+        if speaks_numbers and not isinstance(self._backplane, LocalBackplane) and numbered is None:
             raise ValueError(
                 "version 4 needs a backplane that numbers the messages: RedisBackplane(version=4), once every server "
                 "can read that; until then, leave version 4 out of Settings.versions"
@@ -258,7 +260,7 @@ class WebSocketBinaryHandler:
             MissingLibrary: ``cryptography`` is not installed.
         """
         shared = None if isinstance(self._backplane, LocalBackplane) else _numbered(self._backplane)
-        if not isinstance(self._backplane, LocalBackplane) and not hasattr(shared, "seal_with"):
+        if not isinstance(self._backplane, LocalBackplane) and shared is None:
             raise ValueError(
                 "sealed streams need RedisBackplane(version=4), or no backplane: messages would travel between the "
                 "servers in plain"
@@ -1029,8 +1031,8 @@ def _check_timestamp(message_type: MessageType, data: Any) -> None:
 
 
 def _numbered(backplane: Backplane) -> NumberedBackplane | None:
-    """The backplane, if it numbers messages for peers of version 4."""
-    return cast("NumberedBackplane", backplane) if getattr(backplane, "version", 0) >= 4 else None
+    """The backplane, if it numbers messages for peers of version 4. Raises ValueError if it does so in part."""
+    return backplane if numbers_messages(backplane) else None
 
 
 def _shared_numbers(backplane: Backplane, signer: SigningKey | None) -> NumberedBackplane | None:

@@ -9,6 +9,7 @@ import socket
 import sys
 import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from urllib.error import HTTPError
 
@@ -20,6 +21,8 @@ from hearts import Heart, recorded, sinus
 from recordings import optional, uninstall
 from running import run
 from server.engines import TYPES, client, until
+from server.redis_groups import MASTER, redis_cluster, redis_sentinels
+from server.redis_groups import command as redis_command
 from server.redis_server import redis_server
 
 from ecgframe import MessageType
@@ -477,9 +480,49 @@ def test_viewers_of_one_server_see_what_another_plays(counting, tmp_path):
     assert numbers == list(range(numbers[0], numbers[0] + 20))
 
 
-def test_a_url_that_is_none():
+def sees_all(server, meanwhile, frames=200):
+    """Watch while something is called; no frame may be missing."""
+    with ThreadPoolExecutor() as pool:
+        watching = pool.submit(watch, server, frames=frames)
+        meanwhile()
+        [found] = watching.result()
+    numbers = [frame.data["sequence"] for frame in found]
+    assert numbers == list(range(numbers[0], numbers[0] + frames))
+
+
+@pytest.mark.slow
+def test_servers_find_each_other_through_sentinels_also_after_the_master_is_lost(counting, tmp_path):
     optional("redis")
-    assert "--redis" in command("serve", "--redis", "localhost", code=2).output
+    with redis_sentinels(tmp_path) as group:
+        url = f"redis+sentinel://{','.join(f'127.0.0.1:{port}' for port in group.sentinels)}/{MASTER}"
+        with live(counting[0], "--redis", url) as first, live("--streams", 0, "--redis", url) as other:
+            other.wait_for_log("connected to Redis")
+
+            def lose_the_master():
+                group.nodes[0].kill()
+                for server in (first, other):
+                    server.wait_for_log("Redis is unreachable")
+                    server.wait_for_log("connected to Redis")
+
+            sees_all(other, lose_the_master)
+            assert group.master() == group.nodes[1].port
+
+
+@pytest.mark.slow
+def test_servers_find_each_other_through_a_cluster(counting, tmp_path):
+    optional("redis")
+    with redis_cluster(tmp_path) as cluster:
+        url = f"redis+cluster://{','.join(f'127.0.0.1:{node.port}' for node in cluster.nodes[:2])}?lanes=6"
+        with live(counting[0], "--redis", url), live("--streams", 0, "--redis", url) as other:
+            sees_all(other, lambda: None, frames=20)
+        keys = [key for node in cluster.nodes for key in redis_command(node.port, "keys", "*").split()]
+        assert any(key.endswith("stream:ecg/1") for key in keys)
+
+
+@pytest.mark.parametrize("address", ["localhost", "redis+sentinel://localhost", "redis+cluster://localhost/1"])
+def test_a_url_that_is_none(address):
+    optional("redis")
+    assert "--redis" in command("serve", "--redis", address, code=2).output
 
 
 # --- what is found in it ---

@@ -420,7 +420,11 @@ class SeveralServers:
         self._local = LocalBackplane()
 
     def __getattr__(self, name):
-        return getattr(self._local, name)
+        """What one server has, and nothing of what is only of several."""
+        return getattr(self._local, name, self._nothing)
+
+    async def _nothing(self, *arguments, **options):
+        """Do nothing."""
 
     async def publish(self, stream, timestamp, frame, epoch=0, record=None, *, is_bulk=None):
         return await self._local.publish(stream, timestamp, frame)

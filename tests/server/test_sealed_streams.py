@@ -477,11 +477,16 @@ def test_no_key_is_in_logs_reports_or_representations(versions, caplog):
 
 
 def test_several_servers_are_refused_until_they_can():
-    class Several:
+    class Numbering:
         version = 4
 
+    class Plain:
+        """A backplane of servers that numbers nothing."""
+
     with pytest.raises(ValueError, match="in plain"):
-        sealing_handler(backplane=Several())
+        sealing_handler(backplane=Plain())
+    with pytest.raises(ValueError, match=r"lacks .*seal_with"):
+        sealing_handler(backplane=Numbering())
 
 
 def test_the_limits_on_streams_are_told_first():

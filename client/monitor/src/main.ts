@@ -1,6 +1,7 @@
 /** The page: passes the events of the service and the frames of the display to its parts. */
 
 import { MessageType, Sealing, VERSIONS, WebSocketBinaryService } from "../../src/index.js";
+import { AccessToken } from "./access-token.js";
 import { foundAlert, readAlert } from "./alert-history.js";
 import { Alerts } from "./alerts.js";
 import { Analyzer } from "./analyzer.js";
@@ -22,6 +23,7 @@ import { Presence } from "./presence.js";
 import { PrintDialog } from "./print/dialog.js";
 import { Origin } from "./print/origin.js";
 import { Reconnecting } from "./reconnecting.js";
+import { isRefusal } from "./refusal.js";
 import { ReviewBar } from "./review.js";
 import { Screen } from "./screen.js";
 import { type ServerAddress, serverAddress } from "./server-address.js";
@@ -30,6 +32,7 @@ import { EcgSignal } from "./signal.js";
 import { SignalLine } from "./signal-line.js";
 import { Status } from "./status.js";
 import { listStreams, StreamChooser } from "./streams.js";
+import { TokenDialog } from "./token-dialog.js";
 
 /** Milliseconds between two updates of everything but the traces, also while the page is hidden. */
 const TICK = 100;
@@ -47,7 +50,7 @@ let firstConnectionAt: number | null = null;
 
 const signers = signersIn(location.search);
 const sealing = new Sealing(signers.keys.length > 0 ? { signers: signers.keys } : {});
-const service = new WebSocketBinaryService({ versions: VERSIONS, sealing });
+const service = new WebSocketBinaryService({ versions: VERSIONS, sealing, token: () => token?.value ?? null });
 const status = new Status();
 const alerts = new Alerts();
 const log = new FrameLog();
@@ -173,6 +176,7 @@ service.on("frame", ({ direction, bytes, at }) => log.add(direction, bytes, at /
 service.on("error", ({ error }) => {
   log.blame(error.message);
   authenticity.failed(error);
+  if (isRefusal(error, token?.value != null)) refused(error);
 });
 service.on("attested", (found) => {
   if (found.stream === live.stream) authenticity.attested(found);
@@ -189,16 +193,32 @@ function connect(): void {
   live.subscribe(); // a closed service has ended its subscriptions; the received samples stay
   presentFirst();
   service.connect(server.socket.href).catch((error: Error) => {
+    if (isRefusal(error, token?.value != null)) {
+      refused(error);
+      return;
+    }
     presence.refused(error.message);
     firstConnectionAt = Date.now() + 1000 * RETRY;
     firstConnection = setTimeout(connect, 1000 * RETRY);
   });
 }
 
+/** Ask for a token. The same one is not tried again by itself. */
+function refused(error: Error): void {
+  presence.refused(error.message);
+  dialog?.ask();
+}
+
 /** Connect at once, without waiting for the next attempt. */
 function reconnect(): void {
   if (service.state === "closed" || service.state === "idle") connect();
   else service.reconnect();
+}
+
+/** Connect with the token that another tab had, or that came into the address. */
+function withToken(): void {
+  dialog?.close();
+  reconnect();
 }
 
 /** The address of the server; null if the page's address has an invalid one, which is then shown as an error. */
@@ -273,6 +293,8 @@ function tick(): void {
 }
 
 const server = findServer();
+const token = server === null ? null : new AccessToken(server.socket.host, withToken);
+const dialog = token === null ? null : new TokenDialog(token, reconnect);
 connect();
 void list();
 installHook({ service, screen, presence, alerts, pace, stream: () => chooser.value, signal: () => live.signal });

@@ -137,7 +137,9 @@ def serve(
     redis: Annotated[
         str | None,
         typer.Option(
-            metavar="URL", help="Share the streams with other servers through Redis, such as redis://localhost."
+            metavar="URL",
+            help="Share the streams with other servers through Redis, such as redis://localhost, the master that "
+            "Sentinels name (redis+sentinel://HOST,HOST,HOST/NAME), or a cluster (redis+cluster://HOST,HOST).",
         ),
     ] = None,
     stream_keys: Annotated[

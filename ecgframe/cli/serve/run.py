@@ -137,10 +137,10 @@ async def _run(server: LiveServer, host: str, lines: Sequence[str], options: str
 
 
 def _redis(url: str, seconds: float, versions: tuple[int, ...]) -> Backplane:
-    from ...server.redis import RedisBackplane  # noqa: PLC0415 - needs redis-py
+    from ...server.redis import backplane_of  # noqa: PLC0415 - needs redis-py
 
     try:
-        return RedisBackplane(url, seconds=seconds, version=4 if versions[-1] >= 4 else 3)
+        return backplane_of(url, seconds=seconds, version=4 if versions[-1] >= 4 else 3)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--redis") from error
 
@@ -196,5 +196,5 @@ def _announce(server: LiveServer, host: str, port: int, on_recording: Sequence[s
     if server.token_file is not None:
         options += " --header 'Authorization: Bearer TOKEN'"
         watch = f"ecgframe watch {url} {streams[0] if streams else 'ecg/1'}{options}"
-        lines += ["Only those connect whose token is in the file; the monitor in a browser has none"]
+        lines += ["Only those connect whose token is in the file; a page asks for it, or takes it from /#token=TOKEN"]
     say(*lines, f"Next: open {page}://{place}/ in a browser, or run {watch}")

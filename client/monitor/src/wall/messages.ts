@@ -6,7 +6,12 @@ import type { BedReport } from "./bed.js";
 import type { Colours } from "./strip.js";
 
 export type ToWorker =
-  | { readonly kind: "start"; readonly canvas: OffscreenCanvas; readonly socket: string }
+  | {
+      readonly kind: "start";
+      readonly canvas: OffscreenCanvas;
+      readonly socket: string;
+      readonly token: string | null;
+    }
   /** The beds to show, in their order, and all streams that the server lists. */
   | { readonly kind: "beds"; readonly names: readonly string[]; readonly listed: readonly string[] }
   | {
@@ -23,6 +28,8 @@ export type ToWorker =
     }
   /** Connect at once. */
   | { readonly kind: "reconnect" }
+  /** Connect at once, with another token. */
+  | { readonly kind: "token"; readonly token: string | null }
   /** Send a message to the server. */
   | { readonly kind: "send"; readonly type: number; readonly data: Readonly<Record<string, unknown>> };
 
@@ -58,4 +65,5 @@ export type FromWorker =
   | { readonly kind: "alerts"; readonly state: "all" | "each" | "denied"; readonly why: string }
   /** The server refused what this page sent. */
   | { readonly kind: "refused"; readonly code: number; readonly why: string }
-  | { readonly kind: "failed"; readonly why: string };
+  /** The connection failed; whether a token is needed, or another one. */
+  | { readonly kind: "failed"; readonly why: string; readonly needsToken?: boolean };

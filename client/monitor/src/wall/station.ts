@@ -13,6 +13,7 @@ import {
 } from "../../../src/index.js";
 import type { ServerClock } from "../age.js";
 import { Pace } from "../pace.js";
+import { isRefusal } from "../refusal.js";
 import { Bed, type Moment } from "./bed.js";
 import { chooseLeads } from "./leads.js";
 import type { FromWorker, ToWorker } from "./messages.js";
@@ -50,7 +51,11 @@ interface Watched {
 }
 
 export class Station {
-  readonly #service = new WebSocketBinaryService({ versions: VERSIONS, sealing: new Sealing() });
+  readonly #service = new WebSocketBinaryService({
+    versions: VERSIONS,
+    sealing: new Sealing(),
+    token: () => this.#token,
+  });
   readonly #pace = new Pace();
   /** The errors of denied subscriptions. */
   readonly #denials = new WeakSet<Error>();
@@ -59,6 +64,7 @@ export class Station {
   readonly #alerts = new Map<string, Subscription>();
   readonly #context: OffscreenCanvasRenderingContext2D;
   readonly #socket: string;
+  #token: string | null;
   #layout: Layout | null = null;
   #listed: readonly string[] = [];
   /** True if the server denies one subscription for the alerts of all streams. */
@@ -69,11 +75,12 @@ export class Station {
   #askedAt = Number.NEGATIVE_INFINITY;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(canvas: OffscreenCanvas, socket: string, post: (message: FromWorker) => void) {
+  constructor(canvas: OffscreenCanvas, socket: string, token: string | null, post: (message: FromWorker) => void) {
     const context = canvas.getContext("2d", { alpha: false });
     if (context === null) throw new Error("this browser does not support drawing on a canvas in a worker");
     this.#context = context;
     this.#socket = socket;
+    this.#token = token;
     this.#post = post;
     this.#listen();
     this.#followAlerts();
@@ -87,7 +94,10 @@ export class Station {
     if (message.kind === "beds") this.#show(message.names, message.listed);
     else if (message.kind === "layout") this.#arrange(message);
     else if (message.kind === "reconnect") this.#reconnect();
-    else this.#send(message.type as MessageType, message.data);
+    else if (message.kind === "token") {
+      this.#token = message.token;
+      this.#reconnect();
+    } else this.#send(message.type as MessageType, message.data);
   }
 
   /** Send one message after the other, each when the server has the one before, so that many are not too many at once. */
@@ -103,6 +113,7 @@ export class Station {
       this.#report();
     });
     this.#service.on("error", ({ error }) => {
+      if (isRefusal(error, this.#token !== null)) this.#post({ kind: "failed", why: error.message, needsToken: true });
       if (!(error instanceof ProtocolError) || error.code !== ErrorCode.PERMISSION_DENIED) return;
       // A denied subscription is told in its tile; its promise is rejected with the same error, a moment later.
       setTimeout(() => {
@@ -215,6 +226,10 @@ export class Station {
     this.#firstAttempt = null;
     this.#service.connect(this.#socket).catch((error: Error) => {
       this.#wasCut = true;
+      if (isRefusal(error, this.#token !== null)) {
+        this.#post({ kind: "failed", why: error.message, needsToken: true });
+        return;
+      }
       this.#firstAttempt = Date.now() + 1000 * RETRY;
       this.#post({ kind: "failed", why: error.message });
       this.#timer = setTimeout(() => this.#again(), 1000 * RETRY);

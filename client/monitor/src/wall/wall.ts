@@ -1,12 +1,14 @@
 /** The wall: passes what the worker reports to the tiles, the alarms and the sound. */
 
 import { MessageType } from "../../../src/protocol.js";
+import { AccessToken } from "../access-token.js";
 import { element, setText } from "../dom.js";
 import { bindKeys } from "../keys.js";
 import type { Theme } from "../palette.js";
 import { serverAddress } from "../server-address.js";
 import { keepInAddress } from "../settings.js";
 import { listStreams } from "../streams.js";
+import { TokenDialog } from "../token-dialog.js";
 import { type Acknowledgement, type Alarm, AlarmBook, ownReport, readReport } from "./alarm-book.js";
 import { alarmInWords, shownOf } from "./alarm-words.js";
 import type { BedReport } from "./bed.js";
@@ -41,6 +43,7 @@ let followed = "asking";
 let takesAcknowledgements: boolean | null = null;
 let isKept = false;
 let notice = "";
+let dialog: TokenDialog | null = null;
 let theme: Theme = (search.get("theme") ?? localStorage.getItem(KEYS.theme)) === "light" ? "light" : "dark";
 let leads = search.get("leads") === "1" ? 1 : 2;
 /** The alarms that were said to a screen reader. */
@@ -115,7 +118,14 @@ function begin(): void {
   try {
     const { socket } = serverAddress(new URL(location.href));
     const drawn = canvas.transferControlToOffscreen();
-    tell({ kind: "start", canvas: drawn, socket: socket.href }, [drawn]);
+    const send = (): void => {
+      dialog?.close();
+      say("");
+      tell({ kind: "token", token: token.value });
+    };
+    const token = new AccessToken(socket.host, send);
+    dialog = new TokenDialog(token, send);
+    tell({ kind: "start", canvas: drawn, socket: socket.href, token: token.value }, [drawn]);
   } catch (error) {
     say(error instanceof Error ? error.message : String(error));
   }
@@ -154,6 +164,7 @@ function take(message: FromWorker): void {
       break;
     case "failed":
       say(`${message.why}.`);
+      if (message.needsToken) dialog?.ask();
   }
   show();
 }

@@ -9,7 +9,7 @@ const post = (message: FromWorker): void => postMessage(message);
 
 addEventListener("message", ({ data }: MessageEvent<ToWorker>) => {
   try {
-    if (data.kind === "start") station = new Station(data.canvas, data.socket, post);
+    if (data.kind === "start") station = new Station(data.canvas, data.socket, data.token, post);
     else station?.handle(data);
   } catch (error) {
     post({ kind: "failed", why: error instanceof Error ? error.message : String(error) });
