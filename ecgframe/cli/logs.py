@@ -27,19 +27,20 @@ class LogLevel(StrEnum):
 
 
 @contextmanager
-def log_to_stderr(level: LogLevel, as_json: bool) -> Iterator[None]:
+def log_to_stderr(level: LogLevel, as_json: bool, worker: int | None = None) -> Iterator[None]:
     """Log to stderr within the context.
 
     Args:
         level: lowest level of ecgframe's records. Libraries are logged from WARNING on, or from INFO on if ``level`` is
             DEBUG; at DEBUG, websockets would log the contents of messages.
         as_json: log one JSON object a line, with the time in UTC, level, logger, message and all extra fields.
+        worker: number of this process among those that share a port, which each line then has; None for no others.
 
     Raises:
         MissingLibrary: ``as_json`` is set, and python-json-logger is not installed.
     """
     handler = logging.StreamHandler()
-    handler.setFormatter(_json_lines() if as_json else _lines())
+    handler.setFormatter(_json_lines(worker) if as_json else _lines(worker))
     if level is not LogLevel.DEBUG:
         handler.addFilter(_is_not_failed_handshake)
     root, own, audit = logging.getLogger(), logging.getLogger(OWN), logging.getLogger(AUDIT)
@@ -73,16 +74,20 @@ class _PrintableLines(logging.Formatter):
         return printable_lines(super().formatStack(stack_info))
 
 
-def _lines() -> logging.Formatter:
-    lines = _PrintableLines("%(asctime)s.%(msecs)03dZ %(levelname)-7s %(message)s", "%Y-%m-%dT%H:%M:%S")
+def _lines(worker: int | None) -> logging.Formatter:
+    who = "" if worker is None else f"worker {worker}: "
+    lines = _PrintableLines(f"%(asctime)s.%(msecs)03dZ %(levelname)-7s {who}%(message)s", "%Y-%m-%dT%H:%M:%S")
     lines.converter = time.gmtime
     return lines
 
 
-def _json_lines() -> logging.Formatter:
+def _json_lines(worker: int | None) -> logging.Formatter:
     formatters = library("pythonjsonlogger.json", extra="logs", purpose="logging as JSON")
     lines: logging.Formatter = formatters.JsonFormatter(
-        "%(levelname)s%(name)s%(message)s", timestamp="time", rename_fields={"levelname": "level", "name": "logger"}
+        "%(levelname)s%(name)s%(message)s",
+        timestamp="time",
+        rename_fields={"levelname": "level", "name": "logger"},
+        static_fields={} if worker is None else {"worker": worker},
     )
     return lines
 

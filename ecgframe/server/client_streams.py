@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Final, overload
 
 from .connection_info import ConnectionInfo
@@ -19,10 +19,17 @@ class ClientStreams(Sequence[str]):
     Args:
         own: names of the server's own streams; no client may publish on them.
         clock: returns the seconds of a monotonic clock.
+        elsewhere: returns what clients publish at other processes that share the port.
     """
 
-    def __init__(self, own: Sequence[str], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        own: Sequence[str],
+        clock: Callable[[], float] = time.monotonic,
+        elsewhere: Callable[[], Collection[str]] = tuple,
+    ) -> None:
         self._own = tuple(own)
+        self._elsewhere = elsewhere
         self._clock = clock
         self._heard: dict[str, float] = {}
 
@@ -44,9 +51,13 @@ class ClientStreams(Sequence[str]):
                 break  # sorted by the time of the last message
             del self._heard[name]
 
-    def _names(self) -> tuple[str, ...]:
+    def of_clients(self) -> list[str]:
+        """The streams on which clients of this process have published within the last minute, sorted."""
         self._forget()
-        return (*self._own, *sorted(self._heard))
+        return sorted(self._heard)
+
+    def _names(self) -> tuple[str, ...]:
+        return (*self._own, *sorted({*self.of_clients(), *self._elsewhere()}))
 
     def __len__(self) -> int:
         return len(self._names())

@@ -7,9 +7,11 @@ import errno
 import os
 import socket
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
+from importlib.util import find_spec
+from pathlib import Path
 from ssl import SSLContext
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
 
     from .detection import HeartDetection
     from .player import Publish
+    from .worker_metrics import WorkerMetrics
 else:
     ServerConnection = library("websockets", extra="server", purpose="serving").ServerConnection
 
@@ -86,6 +89,12 @@ class LiveServer:
         signer: signs alerts and predictions; None to sign nothing.
         alarm_file: keeps who has acknowledged which alarm, and the limits of the beds; None to take neither.
         on_error: hook of the handler.
+        proxies: proxies that are trusted to say from where peers come; None for none.
+        token_file: who may connect, watch and publish; None to let everybody.
+        plays: the streams that this process plays, if others that share its port play the rest; None for all.
+        sockets: bound sockets to listen on instead of ``host`` and ``port``; see ``bind``.
+        shown: the list of streams, if others add to it; None to make one.
+        metrics: directory in which the processes that share the port add up their metrics; None for one process.
     """
 
     loop: Loop
@@ -111,6 +120,15 @@ class LiveServer:
     on_error: OnError | None = None
     proxies: Proxies | None = None
     token_file: TokenFile | None = None
+    plays: frozenset[str] | None = None
+    sockets: tuple[socket.socket, ...] = ()
+    shown: ClientStreams | None = None
+    metrics: Path | None = None
+
+    @property
+    def played(self) -> tuple[str, ...]:
+        """Names of all streams that are played, by this process or others that share its port."""
+        return (*self.streams, *(stream for stream, _ in self.also))
 
     async def run(self, stop: asyncio.Event, ready: Callable[[int], object]) -> None:
         """Serve until ``stop`` is set, then close all connections with 1001.
@@ -124,8 +142,7 @@ class LiveServer:
             RecordError: a frame would have no sample.
             Exception: the error that ended the playback.
         """
-        played = (*self.streams, *(stream for stream, _ in self.also))
-        shown = ClientStreams(played)
+        shown = ClientStreams(self.played) if self.shown is None else self.shown
         alarms = self._alarms(shown)
         detection = _detection(alarms.publish) if self.detect else None
 
@@ -134,7 +151,7 @@ class LiveServer:
             if self.publish and detection is not None:
                 await detection.on_message(connection, message)
 
-        async with WebSocketBinaryHandler(
+        handler = WebSocketBinaryHandler(
             settings=Settings(versions=self.versions, rate_limit=RateLimit(), keys_without_tls=self.keys_without_tls),
             sealing=None if self.key_file is None else Sealing(keyring=self.key_file),
             signer=self.signer,
@@ -145,11 +162,12 @@ class LiveServer:
             proxies=self.proxies,
             **self._who_may(alarms),
             on_message=on_message,
-        ) as handler:
+        )
+        async with handler, _added_up(handler, self.metrics) as metrics:
             alarms.attach(handler)
             playing = self._playing(alarms, alarms.publish if detection is None else detection.publish)
             connections: WeakSet[ServerConnection] = WeakSet()
-            server = await self._listen(handler, shown, connections)
+            server = await self._listen(handler, shown, connections, metrics)
             port = server.sockets[0].getsockname()[1]
             logger.info("listening at %s, port %d", self.host, port, extra={"host": self.host, "port": port})
             following = [] if self.key_file is None else [asyncio.create_task(self.key_file.follow())]
@@ -157,7 +175,7 @@ class LiveServer:
                 following.append(asyncio.create_task(self.token_file.follow(handler)))
             try:
                 ready(port)
-                await (_play_until(stop, playing) if played else stop.wait())
+                await (_play_until(stop, playing) if playing else stop.wait())
             finally:
                 for task in following:
                     task.cancel()
@@ -204,11 +222,13 @@ class LiveServer:
 
     def _playing(self, alarms: Alarms, publish: Publish) -> list[Player | DemoAlerts]:
         """The players that run while the server does."""
+        own = frozenset(self.played) if self.plays is None else self.plays
         parts: list[tuple[Loop, tuple[str, ...], Annotations | None]] = [
-            (loop, (one,), None) for one, loop in self.also
+            (loop, (one,), None) for one, loop in self.also if one in own
         ]
-        if self.streams:
-            parts.insert(0, (self.loop, self.streams, self.annotations))
+        streams = tuple(stream for stream in self.streams if stream in own)
+        if streams:
+            parts.insert(0, (self.loop, self.streams, self.annotations))  # each at its place among all
         playing: list[Player | DemoAlerts] = [
             Player(
                 loop,
@@ -217,15 +237,20 @@ class LiveServer:
                 frame_seconds=self.frame_seconds,
                 speed=self.speed,
                 annotations=annotations,
+                only=own,
             )
             for loop, streams, annotations in parts
         ]
-        if self.alert_seconds > 0 and self.streams:
-            playing.append(DemoAlerts(self.streams, alarms.publish, seconds=self.alert_seconds))
+        if self.alert_seconds > 0 and streams:
+            playing.append(DemoAlerts(streams, alarms.publish, seconds=self.alert_seconds))
         return playing
 
     async def _listen(
-        self, handler: WebSocketBinaryHandler, shown: ClientStreams, connections: WeakSet[ServerConnection]
+        self,
+        handler: WebSocketBinaryHandler,
+        shown: ClientStreams,
+        connections: WeakSet[ServerConnection],
+        metrics: WorkerMetrics | None,
     ) -> Server:
         def create_connection(*args: Any, **options: Any) -> ServerConnection:
             connection = ServerConnection(*args, **options)
@@ -233,18 +258,51 @@ class LiveServer:
             return connection
 
         origins = Origins(self.allowed_origins, host=self.host)
-        pages = Pages(handler, shown, origins, secure=self.ssl is not None)
+        pages = Pages(handler, shown, origins, secure=self.ssl is not None, metrics=metrics)
+        host, port = (None, None) if self.sockets else (self.host, self.port)
         try:
             return await serve(
                 handler,
-                self.host,
-                self.port,
+                host,
+                port,
+                sockets=self.sockets,
                 ssl=self.ssl,
                 process_request=pages,
                 create_connection=create_connection,
             )
         except OSError as error:
             raise CannotListen(_why_not(error, self.host, self.port)) from error
+
+
+async def bind(host: str, port: int) -> tuple[socket.socket, ...]:
+    """Return bound sockets for processes that share a port. They refuse connections until one of these listens.
+
+    Args:
+        host: name or address to listen on.
+        port: port to listen on; 0 for any free one.
+
+    Raises:
+        CannotListen: the port is in use, or the address is not one of this machine.
+    """
+    loop = asyncio.get_running_loop()
+    try:
+        server = await loop.create_server(asyncio.Protocol, host, port, start_serving=False)
+    except OSError as error:
+        raise CannotListen(_why_not(error, host, port)) from error
+    sockets = tuple(sock.dup() for sock in server.sockets)
+    server.close()
+    return sockets
+
+
+def _added_up(
+    handler: WebSocketBinaryHandler, directory: Path | None
+) -> AbstractAsyncContextManager[WorkerMetrics | None]:
+    """The metrics of all processes that use the directory; None without one, and without prometheus-client."""
+    if directory is None or find_spec("prometheus_client") is None:
+        return nullcontext()
+    from .worker_metrics import WorkerMetrics  # noqa: PLC0415 - only with several processes
+
+    return WorkerMetrics(handler, directory)
 
 
 async def _only_subscribe(_: ConnectionInfo, action: Action, __: str | None) -> bool:

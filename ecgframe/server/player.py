@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from fractions import Fraction
 from itertools import count
 from math import floor
@@ -124,6 +124,7 @@ class Player:
         speed: how many times faster than recorded to play. Timestamps say when a sample is played; ``sampling_rate`` is
             that of the recording.
         annotations: published as alerts, each after the frame with its sample.
+        only: those of the streams that are published here, if other processes publish the rest; None for all.
         wall_clock: returns Unix seconds.
 
     Raises:
@@ -139,12 +140,17 @@ class Player:
         frame_seconds: Fraction = Fraction(1, 20),
         speed: float = 1.0,
         annotations: Annotations | None = None,
+        only: Collection[str] | None = None,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._annotations = annotations
         self._rate = loop.record.sampling_rate
         self._frames = Frames(loop, frame_seconds)
-        self._offsets = {name: number * loop.length // len(streams) for number, name in enumerate(streams)}
+        self._offsets = {
+            name: number * loop.length // len(streams)
+            for number, name in enumerate(streams)
+            if only is None or name in only
+        }
         self._publish = publish
         self._frame = float(frame_seconds)
         self._step = self._frame / speed

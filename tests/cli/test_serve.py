@@ -445,7 +445,7 @@ def test_without_streams_there_must_be_others():
 def test_without_a_library_it_says_what_to_install(monkeypatch, library, arguments, extra):
     uninstall(monkeypatch, library)
     for name in list(sys.modules):
-        if name.startswith(("ecgframe.server", "ecgframe.cli.serve.run")):
+        if name.startswith(("ecgframe.server", "ecgframe.cli.serve.")):
             monkeypatch.delitem(sys.modules, name)
     output = command("serve", *arguments, code=1).output
     assert f'needs {library}, which is not installed: pip install "ecgframe[{extra}]"' in output

@@ -2,17 +2,17 @@
 
 # No ``from __future__ import annotations`` here: typer reads the annotations, as objects.
 
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ..logs import LogLevel, log_to_stderr
+from ..logs import LogLevel
 from ..options import Baseline, Decimal, Gain, Leads, SamplingRate, Stream, TimeColumn, Units, positive
 from ..plain_errors import plain_errors
-from ..protocol_versions import DEFAULT_PROTOCOL, Protocol, versions_up_to
-from ..standard_streams import STDIN, name_of
+from ..protocol_versions import DEFAULT_PROTOCOL, Protocol
+from ..standard_streams import STREAM
+from .options import ServeOptions
 
 
 def serve(
@@ -142,6 +142,16 @@ def serve(
             "Sentinels name (redis+sentinel://HOST,HOST,HOST/NAME), or a cluster (redis+cluster://HOST,HOST).",
         ),
     ] = None,
+    workers: Annotated[
+        int,
+        typer.Option(
+            "--workers",
+            metavar="N",
+            min=1,
+            max=64,
+            help="Serve with N processes on one port, which share the streams (--redis); one that ends is replaced.",
+        ),
+    ] = 1,
     stream_keys: Annotated[
         Path | None,
         typer.Option(
@@ -169,7 +179,9 @@ def serve(
         ),
     ] = False,
     protocol: Protocol = DEFAULT_PROTOCOL,
-    max_connections: Annotated[int, typer.Option(metavar="N", min=1, help="Maximum number of connections.")] = 4096,
+    max_connections: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Maximum number of connections of each worker.")
+    ] = 4096,
     ring_seconds: Annotated[
         float,
         typer.Option(
@@ -188,7 +200,10 @@ def serve(
     error_log: Annotated[
         Path | None,
         typer.Option(
-            "--error-log", metavar="FILE", help="Log the errors that are sent to peers to this file, without payloads."
+            "--error-log",
+            metavar="FILE",
+            help="Log the errors that are sent to peers to this file, without payloads. With --workers, each has its "
+            "own: **errors-1.jsonl** for errors.jsonl.",
         ),
     ] = None,
     error_payloads: Annotated[
@@ -243,56 +258,69 @@ def serve(
         raise typer.BadParameter(message, param_hint="--stream-keys")
     if error_payloads and error_log is None:
         raise typer.BadParameter("requires --error-log", param_hint="--error-payloads")
-    with plain_errors(), log_to_stderr(log_level, log_json), ExitStack() as files:
-        from ...records.read import CsvOptions  # noqa: PLC0415 - only for commands that read recordings
-        from ..recordings import recording_of  # noqa: PLC0415 - as above
-        from ..waiting import telling  # noqa: PLC0415 - as above
-        from .files import load_files  # noqa: PLC0415 - as above
-        from .run import serve_live  # noqa: PLC0415 - loads asyncio and websockets
-        from .trusted_proxies import proxies_of  # noqa: PLC0415 - as above
+    if workers > 1:
+        _check_workers(record, redis, alarms)
+    options = ServeOptions(
+        record=record,
+        host=host,
+        port=port,
+        ssl_certfile=ssl_certfile,
+        ssl_keyfile=ssl_keyfile,
+        allow_origin=tuple(allow_origin or ()),
+        trusted_proxy=tuple(trusted_proxy or ()),
+        streams=streams,
+        also=tuple(also or ()),
+        frame_ms=frame_ms,
+        speed=speed,
+        whole=whole,
+        alerts=alerts,
+        annotations=annotations,
+        detect=detect,
+        publish=publish,
+        tokens=tokens,
+        redis=redis,
+        stream_keys=stream_keys,
+        signing_key=signing_key,
+        keys_without_tls=keys_without_tls,
+        protocol=protocol,
+        max_connections=max_connections,
+        ring_seconds=ring_seconds,
+        alarms=alarms,
+        error_log=error_log,
+        error_payloads=error_payloads,
+        audit_log=audit_log,
+        log_level=log_level,
+        log_json=log_json,
+        stream=stream,
+        sampling_rate=sampling_rate,
+        leads=leads,
+        decimal=decimal,
+        time_column=time_column,
+        units=units,
+        gain=gain,
+        baseline=baseline,
+    )
+    with plain_errors():
+        if workers > 1:
+            from .workers import serve_with_workers  # noqa: PLC0415 - loads asyncio
 
-        csv = CsvOptions(decimal=decimal, time_column=time_column, units=units, gain=gain, baseline=baseline)
-        on_error = None
-        loaded = load_files(
-            certificate=ssl_certfile,
-            certificate_key=ssl_keyfile,
-            signing_key=signing_key,
-            stream_keys=stream_keys,
-            alarms=alarms,
-            tokens=tokens,
-        )
-        if error_log is not None or audit_log is not None:
-            from .logs import open_logs  # noqa: PLC0415 - as above
+            serve_with_workers(options, workers)
+        else:
+            from .start import start  # noqa: PLC0415 - loads asyncio and websockets
 
-            played = [*([] if record is None else [record]), *(also or ())]
-            on_error = open_logs(files, played, error_log, audit_log, payloads=error_payloads)
-        with telling("reading the recording" if record is None else f"reading {name_of(record, STDIN)}"):
-            recording = recording_of(record, sampling_rate, leads, csv, stream)
-            others = [recording_of(path, None, None) for path in also or ()]
-        serve_live(
-            recording,
-            others=others,
-            streams=tuple(f"ecg/{number}" for number in range(1, streams + 1)),
-            frame_ms=frame_ms,
-            speed=speed,
-            whole=whole,
-            alert_seconds=alerts,
-            annotations=annotations,
-            detect=detect,
-            publish=publish,
-            host=host,
-            port=port,
-            certificate=loaded.certificate,
-            allowed_origins=tuple(allow_origin or ()),
-            proxies=proxies_of(trusted_proxy) if trusted_proxy else None,
-            token_file=loaded.token_file,
-            redis=redis,
-            versions=versions_up_to(protocol),
-            key_file=loaded.key_file,
-            keys_without_tls=keys_without_tls,
-            signer=loaded.signer,
-            max_connections=max_connections,
-            ring_seconds=ring_seconds,
-            alarm_file=loaded.alarm_file,
-            on_error=on_error,
+            start(options)
+
+
+def _check_workers(record: Path | None, redis: str | None, alarms: Path | None) -> None:
+    """Refuse what several workers cannot do, with the way out."""
+    if redis is None:
+        message = (
+            "several workers require --redis, which takes what one publishes to the viewers of all: "
+            "--redis redis://localhost, for example"
         )
+        raise typer.BadParameter(message, param_hint="--workers")
+    if record == STREAM:
+        raise typer.BadParameter("several workers cannot read one standard input; name a file", param_hint="--workers")
+    if alarms is not None:
+        message = "several workers cannot keep one file of alarms; serve it with one worker, on a port of its own"
+        raise typer.BadParameter(message, param_hint="--alarms")

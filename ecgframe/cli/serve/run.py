@@ -17,6 +17,7 @@ from ...records.loop_point import seamless
 from ...server import Backplane, Limits, LocalBackplane
 from ...server.alarm_file import AlarmFile
 from ...server.annotation_alerts import Annotations
+from ...server.client_streams import ClientStreams
 from ...server.event_loop import new_event_loop
 from ...server.forwarding import Proxies
 from ...server.hooks import OnError
@@ -33,6 +34,7 @@ from ..recordings import describe, remarks_on
 from ..stopping import stop_signals
 from ..waiting import telling
 from .certificate import Certificate
+from .worker import Worker
 
 EVERYWHERE = ("", "0.0.0.0", "::")
 """Addresses that mean all interfaces: to listen on, not to connect to."""
@@ -65,8 +67,11 @@ def serve_live(
     ring_seconds: float,
     alarm_file: AlarmFile | None,
     on_error: OnError | None,
+    worker: Worker | None = None,
 ) -> None:
     """Serve a recording until SIGINT or SIGTERM. The arguments are those of the command, or what they name.
+
+    A worker shares the port and the streams with others, and leaves it to its parent to print where they are.
 
     Raises:
         CannotListen: the address cannot be listened on.
@@ -109,6 +114,14 @@ def serve_live(
         alarm_file=alarm_file,
         on_error=on_error,
     )
+    if worker is not None:
+        server = replace(
+            server,
+            plays=worker.share(server.played),
+            sockets=worker.sockets,
+            shown=ClientStreams(server.played, elsewhere=lambda: worker.elsewhere),
+            metrics=worker.metrics,
+        )
     if key_file is not None and certificate is None and not keys_without_tls:
         remarks = (
             *remarks,
@@ -126,14 +139,22 @@ def serve_live(
         options += f" --ca {quote(str(certificate.file))}" if certificate.is_self_signed else ""
     try:
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            runner.run(_run(server, connectable, lines, options))
+            runner.run(_run(server, connectable, lines, options, worker))
     except MessageTooLarge as error:
         raise RecordError(f"{error}; shorter frames are smaller (--frame-ms)") from error
 
 
-async def _run(server: LiveServer, host: str, lines: Sequence[str], options: str) -> None:
+async def _run(server: LiveServer, host: str, lines: Sequence[str], options: str, worker: Worker | None) -> None:
+    def told(port: int) -> list[str]:
+        return _announcement(server, host, port, lines, options)
+
     with stop_signals() as stop:
-        await server.run(stop, ready=lambda port: _announce(server, host, port, lines, options))
+        if worker is None:
+            await server.run(stop, ready=lambda port: say(*told(port)))
+        else:
+            assert server.shown is not None
+            async with worker.connected(stop, server.shown):
+                await server.run(stop, ready=lambda port: worker.ready(told(port)))
 
 
 def _redis(url: str, seconds: float, versions: tuple[int, ...]) -> Backplane:
@@ -165,12 +186,12 @@ def _annotations_sent(annotations: Annotations) -> str:
     return f"{line}; not {', nor '.join(left_out)}" if left_out else line
 
 
-def _announce(server: LiveServer, host: str, port: int, on_recording: Sequence[str], options: str) -> None:
-    """Print what is served, and where: by which name, and with which options of the clients."""
+def _announcement(server: LiveServer, host: str, port: int, on_recording: Sequence[str], options: str) -> list[str]:
+    """Lines that tell what is served, and where: by which name, and with which options of the clients."""
     place = f"{f'[{host}]' if ':' in host else host}:{port}"
     websocket, page = ("ws", "http") if server.ssl is None else ("wss", "https")
     url = f"{websocket}://{place}{WEBSOCKET}"
-    streams = (*server.streams, *(stream for stream, _ in server.also))
+    streams = server.played
     if streams:
         sent = server.annotations
         lines = list(on_recording)
@@ -197,4 +218,4 @@ def _announce(server: LiveServer, host: str, port: int, on_recording: Sequence[s
         options += " --header 'Authorization: Bearer TOKEN'"
         watch = f"ecgframe watch {url} {streams[0] if streams else 'ecg/1'}{options}"
         lines += ["Only those connect whose token is in the file; a page asks for it, or takes it from /#token=TOKEN"]
-    say(*lines, f"Next: open {page}://{place}/ in a browser, or run {watch}")
+    return [*lines, f"Next: open {page}://{place}/ in a browser, or run {watch}"]

@@ -7,7 +7,7 @@ import errno
 import os
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
 from ..link import keep_unsent_low
@@ -133,7 +133,9 @@ def listen(host: str, port: int, *, backlog: int = BACKLOG, stall_seconds: float
     return listener if sys.platform == "win32" else ListeningSocket(listener, backlog)
 
 
-async def begin_serving(server: Server, backlog: int, *, start: bool = True) -> Server:
+async def begin_serving(
+    server: Server, backlog: int, *, start: bool = True, more: Sequence[socket.socket] = ()
+) -> Server:
     """Replace a server's sockets by ``ListeningSocket``, and start it.
 
     Args:
@@ -141,10 +143,16 @@ async def begin_serving(server: Server, backlog: int, *, start: bool = True) -> 
             replaced, since it does not accept in Python.
         backlog: connections that may wait to be accepted.
         start: whether to start the server now.
+        more: further bound sockets on which it listens.
+
+    Raises:
+        RuntimeError: there are further sockets, and the server is not of asyncio.
     """
     sockets = getattr(server, "_sockets", None)  # create_server() takes only one socket, but a host may have several
     if isinstance(sockets, list):
-        sockets[:] = [_ours(sock, backlog) for sock in sockets]
+        sockets[:] = [_ours(sock, backlog) for sock in (*sockets, *more)]
+    elif more:
+        raise RuntimeError("this event loop listens on one socket only")
     if start:
         await server.start_serving()
         for sock in getattr(server, "sockets", ()):

@@ -7,6 +7,7 @@ async with WebSocketBinaryHandler() as handler, serve(handler, "0.0.0.0", 8000) 
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,7 @@ def serve(
     backlog: int = listening.BACKLOG,
     start_serving: bool = True,
     subprotocols: Sequence[str] = SUBPROTOCOLS,
+    sockets: Sequence[socket.socket] = (),
     **options: Any,
 ) -> Server:
     """Serve a handler with websockets.
@@ -57,6 +59,8 @@ def serve(
         start_serving: whether to accept connections at once.
         subprotocols: accepted subprotocols, the preferred one first. A client that offers none of them is served
             without one. See ``Request.bearer_token``.
+        sockets: bound sockets to listen on instead of ``host`` and ``port``, such as those that several processes
+            share.
         options: for ``websockets.serve``, such as ``ssl``, ``process_request`` or ``sock``. Compression is off by
             default, since frames are compressed already.
 
@@ -78,13 +82,15 @@ def serve(
         "write_limit": WRITE_LIMIT,
         "ping_interval": None,  # the protocol has heartbeats of its own
     }
-    own = {"backlog": listening.ACCEPTS, "start_serving": False}
+    own: dict[str, Any] = {"backlog": listening.ACCEPTS, "start_serving": False}
+    if sockets:
+        own["sock"] = sockets[0]
     server = websockets.serve(serve_connection, host, port, **{**defaults, **options, **own})
     create = server.create_server
 
     async def create_server() -> asyncio.Server:
         created = await (create() if callable(create) else create)
-        return await listening.begin_serving(created, backlog, start=start_serving)
+        return await listening.begin_serving(created, backlog, start=start_serving, more=sockets[1:])
 
     # websockets 17 and later have a function here, earlier ones its result
     server.create_server = create_server if callable(create) else create_server()

@@ -1,0 +1,98 @@
+"""Reading what the options of ``ecgframe serve`` name, and serving it."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...records.read import CsvOptions
+from ..logs import log_to_stderr
+from ..plain_errors import plain_errors
+from ..protocol_versions import versions_up_to
+from ..recordings import recording_of
+from ..standard_streams import STDIN, name_of
+from ..waiting import telling
+from .files import load_files
+from .options import ServeOptions
+from .run import serve_live
+from .trusted_proxies import proxies_of
+
+if TYPE_CHECKING:
+    from .worker import Worker
+
+
+def start(options: ServeOptions, worker: Worker | None = None) -> None:
+    """Serve until SIGINT or SIGTERM.
+
+    Args:
+        options: those of the command.
+        worker: which one of several processes that share the port this is; None if it is the only one.
+
+    Raises:
+        typer.BadParameter: an option does not fit the others, or a file is not of its form.
+        typer.Exit: something else was wrong, and has been told.
+    """
+    number = None if worker is None else worker.number
+    with plain_errors(), log_to_stderr(options.log_level, options.log_json, number), ExitStack() as files:
+        csv = CsvOptions(
+            decimal=options.decimal,
+            time_column=options.time_column,
+            units=options.units,
+            gain=options.gain,
+            baseline=options.baseline,
+        )
+        on_error = None
+        loaded = load_files(
+            certificate=options.ssl_certfile,
+            certificate_key=options.ssl_keyfile,
+            signing_key=options.signing_key,
+            stream_keys=options.stream_keys,
+            alarms=options.alarms,
+            tokens=options.tokens,
+        )
+        if options.error_log is not None or options.audit_log is not None:
+            from .logs import open_logs  # noqa: PLC0415 - only with these options
+
+            played = [*([] if options.record is None else [options.record]), *options.also]
+            error_log = options.error_log
+            if error_log is not None and number is not None:
+                error_log = log_of(error_log, number)
+            on_error = open_logs(files, played, error_log, options.audit_log, payloads=options.error_payloads)
+        source = "the recording" if options.record is None else name_of(options.record, STDIN)
+        with telling(f"reading {source}"):
+            recording = recording_of(options.record, options.sampling_rate, options.leads, csv, options.stream)
+            others = [recording_of(path, None, None) for path in options.also]
+        serve_live(
+            recording,
+            others=others,
+            streams=tuple(f"ecg/{number}" for number in range(1, options.streams + 1)),
+            frame_ms=options.frame_ms,
+            speed=options.speed,
+            whole=options.whole,
+            alert_seconds=options.alerts,
+            annotations=options.annotations,
+            detect=options.detect,
+            publish=options.publish,
+            host=options.host,
+            port=options.port,
+            certificate=loaded.certificate,
+            allowed_origins=options.allow_origin,
+            proxies=proxies_of(list(options.trusted_proxy)) if options.trusted_proxy else None,
+            token_file=loaded.token_file,
+            redis=options.redis,
+            versions=versions_up_to(options.protocol),
+            key_file=loaded.key_file,
+            keys_without_tls=options.keys_without_tls,
+            signer=loaded.signer,
+            max_connections=options.max_connections,
+            ring_seconds=options.ring_seconds,
+            alarm_file=loaded.alarm_file,
+            on_error=on_error,
+            worker=worker,
+        )
+
+
+def log_of(path: Path, worker: int) -> Path:
+    """The log of errors of one of several workers: they would rotate a common file under each other's hands."""
+    return path.with_name(f"{path.stem}-{worker}{path.suffix}")
