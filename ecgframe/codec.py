@@ -43,6 +43,7 @@ from .messages.template_rules import unknown_template, wrong_template
 from .protocol import (
     DATA_TYPES,
     DEFAULT_MAX_PAYLOAD,
+    DEFAULT_VERSION,
     FLAG_SINCE,
     HEADER_SIZES,
     LARGEST_LENGTH,
@@ -50,7 +51,6 @@ from .protocol import (
     LARGEST_STREAM_ID,
     LARGEST_TIMESTAMP,
     LAST_FATAL_CHECK,
-    LATEST_VERSION,
     MAX_BATCH_PAYLOAD,
     MAX_TEMPLATE_PAYLOAD,
     RECORD_HEADER,
@@ -499,7 +499,7 @@ class PreparedFrame:
 
 def _options(
     *,
-    version: int = LATEST_VERSION,
+    version: int = DEFAULT_VERSION,
     compression: Compression | None = Compression(),
     max_payload: int = DEFAULT_MAX_PAYLOAD,
     ndarray: NdarrayForm = "list",
@@ -545,7 +545,7 @@ class Codec:
     def __init__(
         self,
         *,
-        version: int = LATEST_VERSION,
+        version: int = DEFAULT_VERSION,
         compression: Compression | None = Compression(),
         max_payload: int = DEFAULT_MAX_PAYLOAD,
         ndarray: NdarrayForm = "list",
@@ -1418,7 +1418,7 @@ def encode(
     type: MessageType | int,
     data: Any,
     *,
-    version: int = LATEST_VERSION,
+    version: int = DEFAULT_VERSION,
     flags: Flag | int = 0,
     timestamp: int | None = None,
     stream_id: int = 0,

@@ -14,11 +14,14 @@ from typing import Final
 VERSIONS: Final = (1, 2, 3, 4)
 """Protocol versions whose frames this package encodes and decodes, oldest first."""
 
-SESSION_VERSIONS: Final = (1, 2, 3)
-"""Versions that a session offers and uses by default."""
+SESSION_VERSIONS: Final = (1, 2, 3, 4)
+"""Versions that a session offers and uses by default. Both sides agree on the highest that they have in common."""
 
-LATEST_VERSION: Final = SESSION_VERSIONS[-1]
-"""The newest version that a session uses by default, and the default of ``encode``."""
+STANDALONE_VERSIONS: Final = (1, 2, 3)
+"""Versions whose frames need no session to be read. Those of version 4 may need templates that were sent before."""
+
+DEFAULT_VERSION: Final = STANDALONE_VERSIONS[-1]
+"""The version of the frames of ``encode`` and ``Codec`` by default: the newest that needs no session."""
 
 HEADER_SIZES: Final = {1: 11, 2: 11, 3: 19, 4: 32}
 """Bytes of the header, by version. V3 adds the 64-bit timestamp; V4 adds form, stream and sequence."""

@@ -7,8 +7,8 @@ export const VERSIONS = [1, 2, 3, 4] as const;
 
 export type Version = (typeof VERSIONS)[number];
 
-/** Versions that a session offers and uses by default. */
-export const SESSION_VERSIONS: readonly Version[] = [1, 2, 3];
+/** Versions that a session offers and uses by default. Both sides agree on the highest that they have in common. */
+export const SESSION_VERSIONS: readonly Version[] = [1, 2, 3, 4];
 
 /** Bytes of the header, by version. V3 adds the 64-bit timestamp; V4 adds form, stream and sequence. */
 export const HEADER_SIZES = {
@@ -242,8 +242,8 @@ export const DTYPE_KEY = "dtype";
 
 export const SHAPE_KEY = "shape";
 
-/** The newest version that a session uses by default, and the default of `encode`. */
-export const LATEST_VERSION = 3;
+/** The version of the frames of `encode` and `Codec` by default: the newest that needs no session. */
+export const DEFAULT_VERSION = 3;
 
 /** Default of the maximum size of a payload in bytes, before and after decompression. */
 export const DEFAULT_MAX_PAYLOAD = 16_777_216;

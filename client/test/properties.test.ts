@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { checkedControl } from "../src/codec/control-messages.js";
 import { findDType } from "../src/codec/ndarray.js";
 import { type Message, MessageType, ProtocolError, ProtocolHandler, pack, unpack } from "../src/index.js";
-import { LATEST_VERSION, TYPE_SINCE } from "../src/protocol.js";
+import { DEFAULT_VERSION, TYPE_SINCE } from "../src/protocol.js";
 import { Peer } from "./peer/peer.js";
 import { FRAMES, fromHex, fromJson, type Rendered, toHex } from "./rendering.js";
 import { image } from "./same.js";
@@ -20,7 +20,7 @@ afterAll(() => peer.end());
 const RUNS = { numRuns: 300 };
 const versions = fc.constantFrom(1, 2, 3) as fc.Arbitrary<1 | 2 | 3>;
 const forms = fc.constantFrom("list", "binary") as fc.Arbitrary<"list" | "binary">;
-const TYPES = Object.values(MessageType).filter((type) => TYPE_SINCE[type] <= LATEST_VERSION);
+const TYPES = Object.values(MessageType).filter((type) => TYPE_SINCE[type] <= DEFAULT_VERSION);
 const types = fc.constantFrom(...TYPES);
 
 test("what TypeScript sends, Python reads", async () => {

@@ -18,7 +18,7 @@ from ..background.threads import ENCODED_AT_ONCE, in_thread
 from ..codec import EncodedFrame
 from ..errors import InvalidDataFormat, MessageTooLarge, PermissionDenied, RateLimitExceeded
 from ..libraries import library
-from ..protocol import DATA_TYPES, HEADER_SIZES, LATEST_VERSION, MAX_CONTROL_PAYLOAD, CloseCode, Flag, Form, MessageType
+from ..protocol import DATA_TYPES, HEADER_SIZES, MAX_CONTROL_PAYLOAD, CloseCode, Flag, Form, MessageType
 from ..seal import check_timestamp
 from ..session import (
     Encoding,
@@ -106,7 +106,9 @@ class WebSocketBinaryHandler:
     from the event loop on which it serves. It can be used as an async context manager.
 
     Args:
-        settings: settings of each session; by default, a peer may send 1,000 frames and 8 MiB a second.
+        settings: settings of each session; by default, a peer may send 1,000 frames and 8 MiB a second. Version 4 is
+            left out of them, which is logged, if the backplane does not number messages, as ``RedisBackplane`` does
+            with ``version=4``.
         limits: limits on connections, streams and memory.
         backplane: joins this server with others; by default there are no others.
         authenticate: returns who connects; without it, every peer is accepted. See ``hooks``.
@@ -131,8 +133,8 @@ class WebSocketBinaryHandler:
             that, and cannot read them; neither ``on_message`` nor detection gets them.
 
     Raises:
-        ValueError: version 4 or ``sealing`` with a backplane that cannot do it, or lacks a part of
-            ``NumberedBackplane``.
+        ValueError: ``sealing``, or version 4 alone, with a backplane that cannot do it; or a backplane that lacks a
+            part of ``NumberedBackplane``.
         MissingLibrary: ``sealing`` without the extra ``seal``.
     """
 
@@ -155,15 +157,15 @@ class WebSocketBinaryHandler:
         signer: SigningKey | None = None,
         proxies: Proxies | None = None,
     ) -> None:
-        self.settings = settings or Settings(rate_limit=RateLimit())
         self.limits = limits or Limits()
         self._backplane: Backplane = backplane or LocalBackplane()
-        numbered = _numbered(self._backplane)
+        self.settings = _offered(settings or Settings(rate_limit=RateLimit()), self._backplane)
         self._seals: Seals | None = None
         self._signer, self._proxies = signer, proxies
         if signer is not None:
             self.settings = self.settings.with_signing
-        if takes_sealed:
+        speaks_numbers = self.settings.latest_version >= 4
+        if takes_sealed and speaks_numbers:
             self.settings = self.settings.with_encryption
         if sealing is not None:
             self._seals = self._seal_with(sealing)
@@ -173,12 +175,6 @@ class WebSocketBinaryHandler:
         encodings = Encodings(self._stats.note_other_encoding)
         portions, note_sent = Portions(), self._stats.note_sent
         linger = Linger(self.settings.linger) if self.settings.linger else None
-        speaks_numbers = self.settings.latest_version >= 4
-        if speaks_numbers and not isinstance(self._backplane, LocalBackplane) and numbered is None:
-            raise ValueError(
-                "version 4 needs a backplane that numbers the messages: RedisBackplane(version=4), once every server "
-                "can read that; until then, leave version 4 out of Settings.versions"
-            )
         self._numbered = _shared_numbers(self._backplane, signer) if speaks_numbers else None
         self._attests = signer is not None and speaks_numbers
         self._streams = Streams(
@@ -1030,6 +1026,21 @@ def _check_timestamp(message_type: MessageType, data: Any) -> None:
         raise SealRefused(str(error)) from None
 
 
+def _offered(settings: Settings, backplane: Backplane) -> Settings:
+    """The settings, without version 4 if the backplane does not number the messages of streams.
+
+    Raises:
+        ValueError: they name version 4 only, and the backplane does not number.
+    """
+    if settings.latest_version < 4 or isinstance(backplane, LocalBackplane) or _numbered(backplane) is not None:
+        return settings
+    how = "RedisBackplane(version=4) does, once every server that shares Redis can read it"
+    if min(settings.versions) >= 4:
+        raise ValueError(f"version 4 needs a backplane that numbers the messages: {how}")
+    logger.info("version 4 is not offered, as the backplane does not number the messages: %s", how)
+    return settings.without_version_4
+
+
 def _numbered(backplane: Backplane) -> NumberedBackplane | None:
     """The backplane, if it numbers messages for peers of version 4. Raises ValueError if it does so in part."""
     return backplane if numbers_messages(backplane) else None
@@ -1063,7 +1074,7 @@ def _lane(to: str | Connection, type: MessageType, flags: Flag | int) -> tuple[o
 
 def _header_of(frame: bytes) -> bytes:
     """The bytes that identify a frame; hashing a whole large frame would take long."""
-    return frame[: HEADER_SIZES[LATEST_VERSION]]
+    return frame[: HEADER_SIZES[CANONICAL.version]]
 
 
 def _type(number: MessageType | int) -> MessageType:

@@ -83,7 +83,7 @@ class LiveServer:
         allowed_origins: origins of web pages that may connect, besides this server's and this machine's.
         limits: limits of the handler.
         backplane: joins this server with others; usable for one run.
-        versions: protocol versions to speak.
+        versions: protocol versions to speak; without 4 if the backplane does not number messages.
         key_file: keys of the streams to seal; None to seal none.
         keys_without_tls: whether keys are handed out without TLS of this server.
         signer: signs alerts and predictions; None to sign nothing.

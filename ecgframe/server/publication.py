@@ -9,9 +9,9 @@ from ..background.threads import ENCODED_AT_ONCE, let_go
 from ..codec import Codec, EncodedFrame
 from ..errors import MessageTooLarge
 from ..protocol import (
+    DEFAULT_VERSION,
     LARGEST_LENGTH,
-    LATEST_VERSION,
-    SESSION_VERSIONS,
+    STANDALONE_VERSIONS,
     TRAILER_SIZE,
     ErrorCode,
     Flag,
@@ -25,7 +25,7 @@ from ..session.record_writer import Record
 from ..session.settings import EVERYTHING
 from ..signing import SigningKey, digest
 
-CANONICAL: Final = encoding_for(LATEST_VERSION, EVERYTHING)
+CANONICAL: Final = encoding_for(DEFAULT_VERSION, EVERYTHING)
 """The encoding in which messages are kept and passed between servers: that of a peer with all capabilities."""
 
 SIGNED_AS: Final = CANONICAL._replace(version=4, compressed=False)
@@ -42,8 +42,8 @@ _COUNT_AT: Final = 4  # four bytes of a record: its samples a lead
 _MOST_LIST_GROWTH: Final = 3  # by which factor a payload with arrays in binary form may grow in list form
 _LIST_EXTRA: Final = 1024  # and by so many bytes besides
 
-# For frames of servers, which have applied their own limit, in versions that sessions speak.
-_reader: Final = Codec(max_payload=LARGEST_LENGTH, versions=SESSION_VERSIONS)
+# For frames of servers, which have applied their own limit. Messages are kept in ``CANONICAL``, no record among them.
+_reader: Final = Codec(max_payload=LARGEST_LENGTH, versions=STANDALONE_VERSIONS)
 _small_reader: Final = Codec(max_payload=ENCODED_AT_ONCE)
 
 

@@ -12,11 +12,11 @@ from ..protocol import (
     CAPABILITY_SINCE,
     DATA_TYPES,
     DEFAULT_MAX_PAYLOAD,
+    DEFAULT_VERSION,
     FRAGMENT_SIZE,
     HEADER_SIZES,
     HEARTBEAT_INTERVAL,
     LARGEST_LENGTH,
-    LATEST_VERSION,
     LEAST_FRAGMENT,
     MAX_BATCH_PAYLOAD,
     SESSION_VERSIONS,
@@ -37,10 +37,10 @@ application works on, and as many of acknowledged ones. So at most as many messa
 EVERYTHING: Final = frozenset(
     capability
     for capability, since in CAPABILITY_SINCE.items()
-    if since <= LATEST_VERSION and capability is not Capability.ENCRYPTION
+    if since <= 3 and capability is not Capability.ENCRYPTION
 )
-"""The capabilities that this package supports in the versions that sessions speak by default. ``encryption`` is added
-where there are keys: by the handler of a server that seals, and by a client."""
+"""The capabilities that this package supports in versions 1 to 3. ``encryption`` is added where there are keys: by the
+handler of a server that seals, and by a client."""
 
 OF_VERSION_4: Final = frozenset({Capability.TEMPLATES, Capability.DELTA, Capability.FRAGMENTS, Capability.LZ4})
 """Those that it supports in version 4 besides. ``zstd`` is added where its library is installed."""
@@ -54,6 +54,8 @@ def supported_by(versions: tuple[int, ...]) -> frozenset[Capability]:
 
 
 _ALGORITHMS: Final = frozenset({Capability.ZSTD, Capability.LZ4})
+
+_OF_VERSIONS_1_TO_3: Final = EVERYTHING | {Capability.ENCRYPTION}
 
 _WITH_KEYS: Final = frozenset({Capability.ENCRYPTION, Capability.SIGNING})
 """Those that need keys, and are added where there are some."""
@@ -103,8 +105,9 @@ class Settings:
     """Settings of one side of a connection.
 
     Attributes:
-        versions: protocol versions that this side speaks. Version 4 is spoken if it is among them.
-        capabilities: capabilities that it offers in the negotiation; by default, all that the versions have.
+        versions: protocol versions that this side speaks; both sides agree on the highest that they have in common.
+        capabilities: capabilities that it offers in the negotiation; by default, all that the versions have. All
+            those of version 4 mean the same for other versions, so that ``dataclasses.replace`` can change these.
         max_payload: largest payload that it accepts, in bytes, as received and inflated. A server announces it, and a
             client of version 4.
         heartbeat_interval: seconds without sending after which a HEARTBEAT is sent; a peer from which nothing was
@@ -173,6 +176,8 @@ class Settings:
         supported = supported_by(self.versions)
         if self.capabilities is EVERYTHING:
             object.__setattr__(self, "capabilities", supported)
+        elif 4 not in self.versions and self.capabilities >= supported_by(VERSIONS):  # of replace()
+            object.__setattr__(self, "capabilities", self.capabilities & _OF_VERSIONS_1_TO_3)
         if unsupported := self.capabilities - EVERYTHING - OF_VERSION_4 - _WITH_KEYS - {Capability.ZSTD}:
             raise ValueError(f"this package does not have {', '.join(sorted(unsupported))}")
         if 4 in self.versions:
@@ -240,6 +245,17 @@ class Settings:
         return replace(self, capabilities=self.capabilities | {Capability.ENCRYPTION})
 
     @property
+    def without_version_4(self) -> Settings:
+        """The same settings for versions 1 to 3.
+
+        Raises:
+            ValueError: they name version 4 only.
+        """
+        capabilities = self.capabilities & _OF_VERSIONS_1_TO_3
+        versions = tuple(version for version in self.versions if version < 4)
+        return replace(self, versions=versions, capabilities=capabilities)
+
+    @property
     def latest_version(self) -> int:
         """The highest version that this side speaks."""
         return max(self.versions)
@@ -247,4 +263,4 @@ class Settings:
     @property
     def header_size(self) -> int:
         """Bytes that the header of a frame may have."""
-        return HEADER_SIZES[max(LATEST_VERSION, *self.versions)]
+        return HEADER_SIZES[max(DEFAULT_VERSION, *self.versions)]

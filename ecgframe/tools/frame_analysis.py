@@ -23,11 +23,11 @@ from ..messages.template_rules import check_size as check_template_size
 from ..protocol import (
     DATA_TYPES,
     DEFAULT_MAX_PAYLOAD,
+    DEFAULT_VERSION,
     FLAG_SINCE,
     HEADER_FIELDS,
     HEADER_SIZES,
     LAST_FATAL_CHECK,
-    LATEST_VERSION,
     Algorithm,
     Check,
     Flag,
@@ -119,7 +119,7 @@ class Examined:
     @property
     def flag_names(self) -> list[str]:
         """Names of the flags that are set; undefined bits in hexadecimal."""
-        return flag_names(self.fields.get("flags", 0), self.fields.get("version", LATEST_VERSION))
+        return flag_names(self.fields.get("flags", 0), self.fields.get("version", DEFAULT_VERSION))
 
     @property
     def header_size(self) -> int:
@@ -149,14 +149,14 @@ def type_name(number: int) -> str:
     return _TYPE_NAMES.get(number, f"0x{number:02x}")
 
 
-def flag_names(bits: int, version: int = LATEST_VERSION) -> list[str]:
+def flag_names(bits: int, version: int = DEFAULT_VERSION) -> list[str]:
     """Return the names of the flags that are set; undefined bits in hexadecimal.
 
     Args:
         bits: the flags.
         version: version of the frame. Flags of V3 have names in earlier versions as well, flags of V4 in V4 only.
     """
-    return list(_flag_names(bits, max(version, LATEST_VERSION)))
+    return list(_flag_names(bits, max(version, DEFAULT_VERSION)))
 
 
 @lru_cache(maxsize=512)

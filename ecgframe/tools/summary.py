@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import ProtocolError
-from ..protocol import LATEST_VERSION, VERSIONS, ErrorCode, Flag
+from ..protocol import DEFAULT_VERSION, VERSIONS, ErrorCode, Flag
 from .frame_analysis import Examined, flag_names, type_name
 from .frame_stream import Stretch
 
@@ -84,7 +84,7 @@ class Summary:
         for index, count in enumerate(self._flags):
             if count:
                 in_v4, bits = divmod(index, 256)
-                counts.update(dict.fromkeys(flag_names(bits, VERSIONS[-1] if in_v4 else LATEST_VERSION), count))
+                counts.update(dict.fromkeys(flag_names(bits, VERSIONS[-1] if in_v4 else DEFAULT_VERSION), count))
         return dict(counts)
 
     @property
@@ -114,7 +114,7 @@ class Summary:
             kind.compressed += 1
             kind.deflated_bytes += length
         self._versions[header.version] += 1
-        self._flags[bits if header.version <= LATEST_VERSION else bits + 256] += 1
+        self._flags[bits + 256 if header.version >= 4 else bits] += 1
         if timestamp is not None:
             self._note_time(timestamp)
 
@@ -134,7 +134,7 @@ class Summary:
             kind.inflated_bytes += 0 if message is None else message.nbytes
         version, bits = fields["version"], fields["flags"]
         self._versions[version] += 1
-        self._flags[bits if version <= LATEST_VERSION else bits + 256] += 1
+        self._flags[bits + 256 if version >= 4 else bits] += 1
         if "timestamp" in fields:
             self._note_time(fields["timestamp"])
 

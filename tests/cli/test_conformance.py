@@ -28,10 +28,10 @@ def test_our_server_passes(server):
     output = run("conformance", server, "--stream", "ecg/1").output
     assert re.search(r"^passed  1\.1   The first message of the server", output, re.M)
     assert re.search(r"^skipped 6\.10  .*\n +the interval is 15\.0 s", output, re.M)
-    skipped = {number for number in re.findall(r"^skipped (\S+)", output, re.M) if not number.startswith("14.")}
+    skipped = set(re.findall(r"^skipped (\S+)", output, re.M)) - {"14.22"}  # where zstd is not installed
     may_overtake = {"11.2"}  # as chance will have it: whether an alert comes just then
     assert skipped | may_overtake == {"4.3", "6.10", "8.3", "8.4", "11.1", "11.2", "12.3"}
-    assert re.search(r"^\d\d passed, \d\d skipped$", output, re.M)
+    assert re.search(r"^\d+ passed, \d+ skipped$", output, re.M)
 
 
 def test_json_and_a_report(server, tmp_path):

@@ -322,10 +322,12 @@ def server():
 
 def test_a_server_is_listened_to(server):
     url = f"ws://127.0.0.1:{server.port}/ws"
-    lines = lines_of(run("inspect", url, "--stream", "ecg/1", "--json", "--count", 3).stdout)
-    assert [line["type"] for line in lines] == ["SUBSCRIBE", "SUBSCRIPTION_ACK", "ECG_DATA"]
-    assert [line["from_server"] for line in lines] == [False, True, True]
-    assert lines[2]["data"]["signal"]["shape"] == [12, 50]
+    lines = lines_of(run("inspect", url, "--stream", "ecg/1", "--json", "--count", 4).stdout)
+    asked, answered, *others = lines
+    assert [asked["type"], answered["type"]] == ["SUBSCRIBE", "SUBSCRIPTION_ACK"]
+    assert {line["type"] for line in others} <= {"STREAM_TEMPLATE", "ECG_DATA"}
+    assert [line["from_server"] for line in lines] == [False, True, True, True]
+    assert others[-1]["data"]["signal"]["shape"] == [12, 50]
     output = run("inspect", url, "--count", 2).output
     assert re.search(r"^#1  PROTOCOL_NEGOTIATION .* server → client 1$", output, re.M)
     assert re.search(r"^#2  PROTOCOL_NEGOTIATION .* client 1 → server$", output, re.M)

@@ -12,7 +12,7 @@ from command_line import run
 from recordings import optional
 from server.redis_server import redis_server
 
-from ecgframe.cli.protocol_versions import versions_up_to
+from ecgframe.cli.protocol_versions import served_versions, versions_up_to
 from ecgframe.records import read_record
 
 optional("websockets")
@@ -30,13 +30,21 @@ COMMANDS = (
 
 @pytest.fixture(scope="module")
 def urls():
-    """URLs of two servers, by the option that each was started with."""
-    with live("--protocol", 4, "--ring-seconds", 300) as new, live() as old:
-        yield {4: f"ws://127.0.0.1:{new.port}/ws", None: f"ws://127.0.0.1:{old.port}/ws"}
+    """URLs of two servers, by the highest version that each speaks."""
+    with live("--ring-seconds", 300) as new, live("--protocol", 3) as old:
+        yield {4: f"ws://127.0.0.1:{new.port}/ws", 3: f"ws://127.0.0.1:{old.port}/ws"}
 
 
 def test_the_versions_up_to_the_highest():
     assert [versions_up_to(highest) for highest in (1, 3, 4)] == [(1,), (1, 2, 3), (1, 2, 3, 4)]
+
+
+def test_a_server_speaks_version_4_unless_it_shares_redis_with_others():
+    """A server of an earlier release may read there. The option says that none does."""
+    assert served_versions(None, shared=False) == (1, 2, 3, 4)
+    assert served_versions(None, shared=True) == (1, 2, 3)
+    for shared in (False, True):
+        assert [served_versions(highest, shared=shared)[-1] for highest in (1, 3, 4)] == [1, 3, 4]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -46,20 +54,20 @@ def test_versions_that_do_not_exist_are_refused(command):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("highest", "spoken"), [(4, 4), (3, 3)])
-def test_servers_share_streams_of_version_4_through_redis(highest, spoken, tmp_path):
+@pytest.mark.parametrize(("options", "spoken"), [(["--protocol", 4], 4), (["--protocol", 3], 3), ([], 3)])
+def test_servers_share_streams_of_version_4_through_redis(options, spoken, tmp_path):
     optional("redis")
     with (
         redis_server(tmp_path) as redis,
         live("--protocol", 4, "--redis", redis.url),
-        live("--streams", 0, "--protocol", highest, "--redis", redis.url) as other,
+        live("--streams", 0, *options, "--redis", redis.url) as other,
     ):
         url = f"ws://127.0.0.1:{other.port}/ws"
-        output = run("watch", url, "ecg/1", "--seconds", 0.6, "--protocol", 4).output
+        output = run("watch", url, "ecg/1", "--seconds", 0.6).output
         assert re.search(rf"connected, V{spoken}$", output, re.M)
         assert re.search(r"^lost +0 gaps, 0 dropped frames, 0 reconnections$", output, re.M)
         if spoken == 4:
-            output = run("inspect", url, "--protocol", 4, "--stream", "ecg/1", "--seconds", 0.7).output
+            output = run("inspect", url, "--stream", "ecg/1", "--seconds", 0.7).output
             assert "form RECORD" in output
 
 
@@ -76,7 +84,7 @@ def test_servers_that_seal_share_their_streams_through_redis(tmp_path):
         live("--streams", 0, *options, "--redis", redis.url) as other,
     ):
         url = f"ws://127.0.0.1:{other.port}/ws"
-        output = run("watch", url, "ecg/1", "--seconds", 0.6, "--protocol", 4).output
+        output = run("watch", url, "ecg/1", "--seconds", 0.6).output
         assert re.search(r"^lost +0 gaps, 0 dropped frames, 0 reconnections$", output, re.M)
         with socket.create_connection(("127.0.0.1", redis.port)) as connection:
             connection.sendall(b"XRANGE ecgframe:stream:ecg/1 - + COUNT 20\r\n")
@@ -86,15 +94,15 @@ def test_servers_that_seal_share_their_streams_through_redis(tmp_path):
         assert entries.count(b"\x04\x01\x02") + entries.count(b"\x04\x23\x02") >= 1  # sealed data and templates
 
 
-def test_a_server_names_the_option_for_viewers():
-    with live("--protocol", 4) as server:
-        assert server.said.rstrip().endswith(f"ecgframe watch ws://127.0.0.1:{server.port}/ws ecg/1 --protocol 4")
+def test_viewers_need_no_option_whatever_the_server_speaks():
+    with live("--protocol", 3) as server:
+        assert server.said.rstrip().endswith(f"ecgframe watch ws://127.0.0.1:{server.port}/ws ecg/1")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("server", "options", "spoken"),
-    [(4, ["--protocol", 4], 4), (4, [], 3), (None, ["--protocol", 4], 3), (4, ["--protocol", 2], 2)],
+    [(4, [], 4), (4, ["--protocol", 3], 3), (3, [], 3), (4, ["--protocol", 2], 2)],
 )
 def test_both_sides_speak_the_highest_that_they_have_in_common(urls, server, options, spoken):
     output = run("watch", urls[server], "ecg/1", "--seconds", 0.6, *options).output
@@ -118,10 +126,10 @@ def rows(url, *options):
 
 @pytest.mark.slow
 def test_records_are_recorded_inspected_and_measured(urls, tmp_path):
-    run("record", urls[4], "ecg/1", "--protocol", 4, "--duration", 1, "-o", tmp_path / "bed.edf")
+    run("record", urls[4], "ecg/1", "--duration", 1, "-o", tmp_path / "bed.edf")
     assert read_record(tmp_path / "bed.edf").signal.shape[0] == 12
-    output = run("inspect", urls[4], "--protocol", 4, "--stream", "ecg/1", "--seconds", 0.7).output
+    output = run("inspect", urls[4], "--stream", "ecg/1", "--seconds", 0.7).output
     assert "form RECORD" in output
-    sizes = run("sizes", urls[4], "--protocol", 4, "--stream", "ecg/1", "--seconds", 0.7, "--json").stdout
+    sizes = run("sizes", urls[4], "--stream", "ecg/1", "--seconds", 0.7, "--json").stdout
     types = {one["type"]: one for one in json.loads(sizes)["types"]}
     assert types["ECG_DATA"]["wire_bytes"] < 330 * types["ECG_DATA"]["frames"]

@@ -460,7 +460,7 @@ def test_sigterm_ends_a_recording_with_complete_files(tmp_path):
 
 
 def test_signatures_need_version_4(tmp_path):
-    with live() as server:
+    with live("--protocol", 3) as server:
         url = f"ws://127.0.0.1:{server.port}/ws"
         said = run("record", url, "ecg/1", "-o", tmp_path / "a.frames", "--signatures", "--duration", 5, code=1).output
         assert "signatures and attestations need version 4" in said

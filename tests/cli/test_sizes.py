@@ -53,7 +53,7 @@ def test_json(folder):
 
 @pytest.mark.slow
 def test_a_server_is_measured():
-    with live() as server:
+    with live("--protocol", 3) as server:
         url = f"ws://127.0.0.1:{server.port}/ws"
         told = json.loads(run("sizes", url, "--stream", "ecg/1", "--seconds", 0.5, "--json").stdout)
     assert told["types"][0]["type"] == "ECG_DATA"

@@ -48,7 +48,7 @@ def test_one_reading_as_json_counts_the_viewers(server):
             return await asyncio.to_thread(run, "top", server, "--once", "--json", "--interval", 0.5)
 
     told = json.loads(asyncio.run(watch()).stdout)
-    assert (told["connections"], told["by_version"], told["subscriptions"]) == (1, {"3": 1}, 1)
+    assert (told["connections"], told["by_version"], told["subscriptions"]) == (1, {"4": 1}, 1)
     assert 10 < told["messages"]["sent"]["ECG_DATA"] < 40
     assert told["nbytes"]["sent"] > 1000
     assert 0 < told["compression"]["sent"] < 1

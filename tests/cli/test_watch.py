@@ -56,7 +56,7 @@ def of(lines, event):
 @pytest.mark.slow
 def test_lines_say_how_it_comes(url):
     output = run("watch", url, "ecg/1", "--seconds", 2.5).output
-    assert re.search(r"connected, V3$", output, re.M)
+    assert re.search(r"connected, V4$", output, re.M)
     assert len(re.findall(r"messages/s, .* samples/s, .*B/s +latency .* ms median, .* ms p99 +0 gaps", output)) == 2
     came = re.search(r"^total +(\d+) messages, ([\d,]+) samples, .* in 2.5\d* s: ([\d.]+) messages/s", output, re.M)
     assert 40 <= int(came[1]) <= 52
@@ -149,7 +149,7 @@ def test_in_a_terminal_there_is_a_table(url):
     shown = ESCAPES.sub("", output.decode())
     for words in (
         "stream   ecg/1: 12 leads at 1000 Hz",
-        "state    connected, V3, 1 s",
+        "state    connected, V4, 1 s",
         "round trip",
         "the server's clock",
         "messages/s",
@@ -244,8 +244,9 @@ def test_who_is_not_known_is_told_and_is_the_exit_code(signing):
 
 
 @pytest.mark.slow
-def test_a_server_before_version_4_proves_nothing(url, signing):
-    done = run("watch", url, "ecg/1", "--signer", signing[1], "--seconds", 1, code=3)
+def test_a_server_before_version_4_proves_nothing(signing):
+    with live("--protocol", 3) as old:
+        done = run("watch", url_of(old), "ecg/1", "--signer", signing[1], "--seconds", 1, code=3)
     assert re.search(r"nothing can be verified: the server speaks version 3$", done.output, re.M)
     assert re.search(r"^signed +0 signed, 0 attested, \d+ UNVERIFIABLE$", done.output, re.M)
 

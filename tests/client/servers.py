@@ -12,12 +12,15 @@ from recordings import optional
 
 from ecgframe import Codec, Flag, Message, MessageType, connect
 from ecgframe.client import Client
+from ecgframe.protocol import SESSION_VERSIONS
 from ecgframe.server import WebSocketBinaryHandler
 from ecgframe.session import Settings
 
 websockets = optional("websockets")
 
 STREAM = "ecg/bed-7"
+spoken = SESSION_VERSIONS
+"""Versions of clients that are told none; ``each_version`` sets others."""
 NEGOTIATION = {
     "versions": [1, 2, 3],
     "preferred": 3,
@@ -34,7 +37,8 @@ def at_once() -> Iterator[float]:
 
 def impatient(url: str, **options: Any) -> Client:
     """A client that reconnects at once."""
-    return connect(url, **{"reconnect_delays": at_once, "settings": Settings(negotiation_timeout=1.0), **options})
+    settings = Settings(versions=spoken, negotiation_timeout=1.0)
+    return connect(url, **{"reconnect_delays": at_once, "settings": settings, **options})
 
 
 # --- the real one ---

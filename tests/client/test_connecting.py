@@ -41,7 +41,7 @@ def test_both_sides_agree():
             assert client.version is None
             async with client:
                 assert client.state is State.CONNECTED
-                assert client.version == 3
+                assert client.version == 4
                 assert "ndarray-bin" in client.capabilities
             assert client.state is State.CLOSED
             assert client.capabilities == frozenset()
@@ -149,7 +149,7 @@ def test_headers_reach_the_server():
 
 def test_without_a_common_version_the_connection_fails():
     async def of_the_future(talk):
-        await talk.say(MessageType.PROTOCOL_NEGOTIATION, NEGOTIATION | {"versions": [4, 5], "preferred": 5})
+        await talk.say(MessageType.PROTOCOL_NEGOTIATION, NEGOTIATION | {"versions": [5, 6], "preferred": 6})
         error = await talk.hear(MessageType.ERROR)
         assert error.data["code"] == 0x100
         await talk.websocket.wait_closed()

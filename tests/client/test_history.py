@@ -208,7 +208,8 @@ def test_a_denied_viewer_gets_no_history():
 
 def test_version_3_has_none():
     async def course():
-        async with serving(server()) as port, impatient(url_of(port)) as client:
+        settings = Settings(versions=(1, 2, 3))
+        async with serving(server()) as port, impatient(url_of(port), settings=settings) as client:
             with pytest.raises(InvalidProtocolVersion):
                 await anext(client.history(STREAM, 0))
 

@@ -52,7 +52,7 @@ def test_a_record_is_the_map_that_was_published():
                 CLIENT,
                 Settings(versions=ALL, capabilities=frozenset({Capability.TEMPLATES})),
                 Settings(versions=ALL, capabilities=frozenset()),
-                Settings(),
+                Settings(versions=(1, 2, 3)),
                 Settings(versions=(1, 2)),
                 Settings(versions=(1,)),
             ]

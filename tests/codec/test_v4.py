@@ -29,7 +29,7 @@ from ecgframe import (
     encode,
     split,
 )
-from ecgframe.protocol import RECORD_HEADER, SESSION_VERSIONS, Algorithm, Form
+from ecgframe.protocol import RECORD_HEADER, STANDALONE_VERSIONS, Algorithm, Form
 
 NOW = 1_705_314_645_123_456
 PLACE = {"stream_id": 7, "sequence": 57}
@@ -338,7 +338,7 @@ def test_the_bits_of_version_4_mean_nothing_in_version_3():
 
 
 def test_a_receiver_of_versions_1_to_3_refuses_version_4_at_its_eleventh_byte():
-    codec = Codec(versions=SESSION_VERSIONS)
+    codec = Codec(versions=STANDALONE_VERSIONS)
     frame = encode(MessageType.PING, 5, version=4)
     for size in range(len(frame) + 1):
         assert verdict(codec.decode, frame[:size]) == ((0x200, 1) if size < 11 else (0x100, 2))

@@ -10,7 +10,7 @@ from verdicts import verdict
 
 from ecgframe import Codec, Compression, ProtocolError
 from ecgframe.codec import EncodedFrame
-from ecgframe.protocol import SESSION_VERSIONS, Form
+from ecgframe.protocol import STANDALONE_VERSIONS, Form
 
 V4 = json.loads((VECTORS / "v4.json").read_text())
 ACCEPTED, HEADERS, REFUSED = V4["accepted"], V4["headers"], V4["refused"]
@@ -127,8 +127,8 @@ def test_cut_or_with_bytes_left_over_it_gets_the_oracles_verdict(vector):
 def test_a_receiver_of_versions_1_to_3_refuses_all_frames_of_version_4(vector):
     data = bytes.fromhex(vector.get("frames") or vector["frame"])
     if data[0] == 4:
-        found = verdict(Codec(versions=SESSION_VERSIONS).decode, data)
-        assert found == verdict(oracle.decode_frame, data, oracle.MAX_PAYLOAD, SESSION_VERSIONS) == (0x100, 2)
+        found = verdict(Codec(versions=STANDALONE_VERSIONS).decode, data)
+        assert found == verdict(oracle.decode_frame, data, oracle.MAX_PAYLOAD, STANDALONE_VERSIONS) == (0x100, 2)
 
 
 def test_every_check_of_a_codec_is_among_the_refused():

@@ -658,7 +658,7 @@ def test_limits():
     defined = {
         name: value
         for name, value in vars(protocol).items()
-        if name.isupper() and isinstance(value, int) and name != "LATEST_VERSION"
+        if name.isupper() and isinstance(value, int) and name != "DEFAULT_VERSION"
     }
     assert shown == {name: value for name, value in defined.items() if name not in names_of_times_and_counts()}
 
@@ -772,7 +772,7 @@ def test_the_conversation_is_read_alike_by_another_reader():
         for frame in oracle.decode_frames(frame_in(block))
     ]
     shown = {MessageType(frame.type).name for frame in read}
-    spoken = {one.name for one, since in protocol.TYPE_SINCE.items() if since <= protocol.LATEST_VERSION}
+    spoken = {one.name for one, since in protocol.TYPE_SINCE.items() if since <= protocol.DEFAULT_VERSION}
     assert shown == spoken - {"UNSUBSCRIBE", "PREDICTION_RESULT", "FEATURE_DATA"}
 
 

@@ -359,7 +359,7 @@ def test_plain_attestations_of_clients_are_refused(takes_sealed, stream_id):
 
 def test_a_server_that_cannot_attest_says_so(caplog):
     async def main():
-        async with WebSocketBinaryHandler(signer=SIGNER) as handler:
+        async with WebSocketBinaryHandler(settings=Settings(versions=(1, 2, 3)), signer=SIGNER) as handler:
             await handler.publish(STREAM, FEATURE, {"features": {}})
             assert handler.stats()["sealing"]["attestations"] == 0
 

@@ -240,7 +240,7 @@ def test_records_are_made_from_the_first_viewer_on_that_reads_them():
     run(conversation())
 
 
-def test_version_4_is_refused_with_a_backplane_without_numbers():
+def test_version_4_is_not_offered_with_a_backplane_without_numbers(caplog):
     class Engine(LocalBackplane):
         pass
 
@@ -248,11 +248,14 @@ def test_version_4_is_refused_with_a_backplane_without_numbers():
         def now(self):
             return None
 
-    WebSocketBinaryHandler(settings=SERVER, backplane=Engine())
-    with pytest.raises(
-        ValueError, match=r"needs a backplane that numbers .* leave version 4 out of Settings\.versions"
-    ):
-        WebSocketBinaryHandler(settings=SERVER, backplane=Elsewhere())
+    caplog.set_level("INFO", "ecgframe.server")
+    assert WebSocketBinaryHandler(settings=SERVER, backplane=Engine()).settings == SERVER
+    assert "version 4" not in caplog.text
+    handler = WebSocketBinaryHandler(settings=SERVER, backplane=Elsewhere(), takes_sealed=True)
+    assert handler.settings == Settings(versions=(1, 2, 3))
+    assert "version 4 is not offered, as the backplane does not number the messages" in caplog.text
+    with pytest.raises(ValueError, match=r"version 4 needs a backplane that numbers .* RedisBackplane\(version=4\)"):
+        WebSocketBinaryHandler(settings=Settings(versions=(4,)), backplane=Elsewhere())
 
 
 # --- resume ---

@@ -245,7 +245,7 @@ def test_alerts_and_broadcasts_reach_the_viewers_of_both_servers(server):
 def test_servers_that_only_read_version_4_number_what_they_write(server):
     async def scenario():
         async with (
-            numbered(server, version=3, versions=(1, 2, 3)) as first,
+            numbered(server, version=3) as first,
             numbered(server) as second,
             numbered_viewer(first.handler, **V3) as old,
             numbered_viewer(second.handler) as new,
@@ -268,11 +268,20 @@ def test_servers_that_only_read_version_4_number_what_they_write(server):
     run(scenario())
 
 
-def test_version_4_is_not_offered_before_the_second_step(server):
+def test_version_4_is_offered_from_the_second_step_on(server, caplog):
     from ecgframe.server.redis import RedisBackplane
 
+    async def offered(**options):
+        handler = WebSocketBinaryHandler(backplane=RedisBackplane(server.url, **options))
+        async with handler, numbered_viewer(handler) as viewer:
+            return viewer.session.version
+
+    caplog.set_level("INFO", "ecgframe.server")
+    assert run(offered()) == 3
+    assert "RedisBackplane(version=4) does, once every server that shares Redis can read it" in caplog.text
+    assert run(offered(version=4)) == 4
     with pytest.raises(ValueError, match=r"RedisBackplane\(version=4\)"):
-        WebSocketBinaryHandler(settings=Settings(versions=ALL), backplane=RedisBackplane(server.url))
+        WebSocketBinaryHandler(settings=Settings(versions=(4,)), backplane=RedisBackplane(server.url))
     with pytest.raises(ValueError, match="version is 3 or 4, not 5"):
         RedisBackplane(server.url, version=5)
 
@@ -444,7 +453,7 @@ def test_a_server_that_reads_a_number_again_makes_redis_begin_another_epoch(serv
             async with redis.from_url(server.url) as client:
                 epoch = (await client.hget(f"ecgframe:numbers:{STREAM}", "epoch")).decode()
                 await client.hset(f"ecgframe:numbers:{STREAM}", "last", 0)
-                async with numbered(server, version=3, versions=(1, 2, 3)) as c:  # it knows no numbers
+                async with numbered(server, version=3) as c:  # it knows no numbers
                     await c.publish(2)
                     await until(lambda: len(viewer.received) == 3, viewer)
                 async with asyncio.timeout(20):

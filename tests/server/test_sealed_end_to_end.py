@@ -192,7 +192,7 @@ def test_a_publisher_fails_where_the_server_takes_nothing_sealed():
     async def main():
         for handler in (
             relaying_handler(takes_sealed=False),
-            WebSocketBinaryHandler(authorize=everybody, takes_sealed=True),  # version 3
+            WebSocketBinaryHandler(settings=Settings(versions=(1, 2, 3)), authorize=everybody, takes_sealed=True),
         ):
             async with serving(handler) as url, keyed(url) as source:
                 publisher = source.publisher(STREAM)

@@ -9,7 +9,11 @@ from itertools import count
 
 import oracle
 
+from ecgframe.protocol import SESSION_VERSIONS
 from ecgframe.session import ClientSession, ServerSession, Settings
+
+spoken = SESSION_VERSIONS
+"""Versions of the sides that are told none; ``each_version`` sets others."""
 
 EPOCH = 1_705_314_645_000_000
 """Microseconds since 1970 at the beginning of a conversation."""
@@ -100,12 +104,12 @@ def busy(limit=10_000):
 
 def server(clock=None, **settings):
     clock = clock or Clock()
-    return Side(ServerSession(Settings(**settings), clock.wall_clock_us()), clock)
+    return Side(ServerSession(Settings(**{"versions": spoken, **settings}), clock.wall_clock_us()), clock)
 
 
 def client(clock=None, ahead=0.0, **settings):
     clock = clock or Clock()
-    return Side(ClientSession(Settings(**settings), clock.wall_clock_us(ahead)), clock)
+    return Side(ClientSession(Settings(**{"versions": spoken, **settings}), clock.wall_clock_us(ahead)), clock)
 
 
 class Conversation:

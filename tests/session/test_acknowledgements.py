@@ -9,6 +9,8 @@ from ecgframe.protocol import CloseCode
 from ecgframe.session import Acknowledged, Received, SubscribeRequested, Undelivered
 from ecgframe.session.acknowledgements import REMEMBERED
 
+pytestmark = pytest.mark.usefixtures("each_version")
+
 T = oracle.TYPES
 ACK = Flag.ACK_REQUIRED
 ALERT = {"kind": "asystole", "timestamp": 1.0}

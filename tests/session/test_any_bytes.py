@@ -10,6 +10,8 @@ from session.conversation import client, server
 from ecgframe import Flag, MessageType
 from ecgframe.session.acknowledgements import REMEMBERED
 
+pytestmark = pytest.mark.usefixtures("each_version")
+
 T = oracle.TYPES
 ROLES = {"server": server, "client": client}
 AGREE = [

@@ -13,6 +13,8 @@ from ecgframe.protocol import MAX_BATCH_FRAMES, MAX_BATCH_PAYLOAD, Capability, F
 from ecgframe.session import FrameRefused, Received, StreamPosition, encode_outgoing
 from ecgframe.session.settings import EVERYTHING
 
+pytestmark = pytest.mark.usefixtures("each_version")
+
 T = oracle.TYPES
 NOISE = random.Random(4).randbytes(10_000)  # does not deflate
 

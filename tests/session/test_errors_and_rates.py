@@ -10,6 +10,8 @@ from ecgframe import MessageType
 from ecgframe.protocol import ERROR_BUDGET, CloseCode, ErrorCode
 from ecgframe.session import ErrorReceived, FrameRefused, RateLimit, Received, Settings
 
+pytestmark = pytest.mark.usefixtures("each_version")
+
 T = oracle.TYPES
 PING = oracle.encode_frame(T["PING"], {"n": 1}, 1)
 BOMB = oracle.frame(2, T["ECG_DATA"], oracle.COMPRESSED, zlib.compress(b"\xc6\x00\x00\x40\x00" + bytes(0x4000)))
@@ -18,7 +20,7 @@ BOMB = oracle.frame(2, T["ECG_DATA"], oracle.COMPRESSED, zlib.compress(b"\xc6\x0
 FAULTS = [
     ("", 1, 0x200, CloseCode.PROTOCOL_ERROR),
     ("03", 1, 0x200, CloseCode.PROTOCOL_ERROR),
-    ("0410000000000000000000", 2, 0x100, CloseCode.PROTOCOL_ERROR),
+    ("0510000000000000000000", 2, 0x100, CloseCode.PROTOCOL_ERROR),
     ("0113000000000000000000", 3, 0x104, CloseCode.PROTOCOL_ERROR),
     ("0111000000100100000000", 4, 0x102, CloseCode.TOO_LARGE),
     ("0111000000000200000000c0", 5, 0x200, CloseCode.PROTOCOL_ERROR),

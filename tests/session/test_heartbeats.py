@@ -9,6 +9,8 @@ from ecgframe import MessageType
 from ecgframe.protocol import CloseCode
 from ecgframe.session import Negotiated, Received, RoundTrip
 
+pytestmark = pytest.mark.usefixtures("each_version")
+
 T = oracle.TYPES
 NEGOTIATION = T["PROTOCOL_NEGOTIATION"]
 

@@ -13,6 +13,8 @@ from session.conversation import client, server
 
 from ecgframe.session import ErrorReceived, FrameRefused, Negotiated, SubscriptionAnswered, VersionChecked
 
+pytestmark = pytest.mark.usefixtures("each_version")
+
 T = oracle.TYPES
 DEEP = b"\x91" * 62
 

@@ -7,7 +7,7 @@ from session.conversation import EPOCH, Conversation, client, server
 from ecgframe import Flag, MessageType
 from ecgframe.protocol import VERSIONS, Capability, CloseCode
 from ecgframe.session import ErrorReceived, FrameRefused, Negotiated, Received, VersionChecked
-from ecgframe.session.settings import EVERYTHING
+from ecgframe.session.settings import EVERYTHING, OF_VERSION_4
 
 NEGOTIATION = oracle.TYPES["PROTOCOL_NEGOTIATION"]
 PING = oracle.encode_frame(oracle.TYPES["PING"], None, 1)
@@ -28,8 +28,8 @@ def answer(version=3, capabilities=(), **more):
 
 def test_the_server_speaks_first_in_version_1():
     offer = {
-        "versions": [1, 2, 3],
-        "preferred": 3,
+        "versions": [1, 2, 3, 4],
+        "preferred": 4,
         "capabilities": ["batch", "compression"],
         "max_payload": 16 * 1024 * 1024,
         "heartbeat_interval": 15.0,
@@ -46,18 +46,26 @@ def test_the_client_waits_for_the_server():
 def test_the_client_answers_in_version_1():
     ours = client(capabilities=SMALL).starts()
     [event] = ours.hears(said_by_server())
+    assert event == Negotiated(4, SMALL, negotiated=True)
+    assert ours.says() == [answer(4, ["batch", "compression"], max_payload=16 * 1024 * 1024)]
+
+
+def test_the_client_answers_a_server_of_versions_1_to_3_as_before():
+    ours = client(capabilities=SMALL).starts()
+    [event] = ours.hears(said_by_server(versions=(1, 2, 3)))
     assert event == Negotiated(3, SMALL, negotiated=True)
     assert ours.says() == [answer(3, ["batch", "compression"])]
 
 
-def test_both_send_in_the_chosen_version_after_the_negotiation():
-    talk = Conversation()
+@pytest.mark.parametrize("version", VERSIONS)
+def test_both_send_in_the_chosen_version_after_the_negotiation(version):
+    talk = Conversation({}, {"versions": VERSIONS[:version]})
     talk.server.session.send(MessageType.FEATURE_DATA, {"features": {}})
     talk.client.session.send(MessageType.FEATURE_DATA, {"features": {}})
     for side in (talk.server, talk.client):
         [frame] = side.tells()
-        assert (frame.version, frame.data) == (3, {"features": {}})
-        assert frame.timestamp >= EPOCH
+        assert (frame.version, frame.data) == (version, {"features": {}})
+        assert version < 3 or frame.timestamp >= EPOCH
 
 
 def test_the_client_changes_its_version_before_the_server():
@@ -67,7 +75,7 @@ def test_the_client_changes_its_version_before_the_server():
     theirs.session.send(MessageType.ANOMALY_ALERT, {"kind": "asystole"})
     ours.session.send(MessageType.FEATURE_DATA, {"features": {}})
     assert [frame.version for frame in theirs.tells()] == [1]
-    assert [(frame.type, frame.version) for frame in ours.tells()] == [(NEGOTIATION, 1), (MessageType.FEATURE_DATA, 3)]
+    assert [(frame.type, frame.version) for frame in ours.tells()] == [(NEGOTIATION, 1), (MessageType.FEATURE_DATA, 4)]
 
 
 def test_no_frame_is_sent_before_the_offer_and_before_the_answer():
@@ -83,8 +91,8 @@ def test_no_frame_is_sent_before_the_offer_and_before_the_answer():
 # --- versions ---
 
 
-@pytest.mark.parametrize("theirs", [(1,), (1, 2), (1, 2, 3), (2, 3), (3,)])
-@pytest.mark.parametrize("ours", [(1,), (1, 2), (3, 2, 1), (2, 3), (3,)])
+@pytest.mark.parametrize("theirs", [(1,), (1, 2), (1, 2, 3), (2, 3), (3,), (1, 2, 3, 4), (3, 4), (4,)])
+@pytest.mark.parametrize("ours", [(1,), (1, 2), (3, 2, 1), (2, 3), (3,), (4, 3, 2, 1), (2, 4), (4,)])
 def test_the_highest_version_that_both_know(theirs, ours):
     talk = Conversation({"versions": theirs}, {"versions": ours})
     common = set(theirs) & set(ours)
@@ -208,11 +216,13 @@ def test_both_must_have_a_capability():
         (1, {"ndarray-bin", "batch"}),
         (2, {"ndarray-bin", "batch", "compression"}),
         (3, {"ndarray-bin", "batch", "compression", "timestamps", "priority", "broadcast", "ack"}),
+        (4, EVERYTHING | OF_VERSION_4),
     ],
 )
 def test_capabilities_are_limited_to_those_of_the_version(version, expected):
     talk = Conversation({}, {"versions": (version,)})
-    assert talk.server.session.capabilities == talk.client.session.capabilities == expected
+    assert talk.server.session.capabilities == talk.client.session.capabilities
+    assert talk.server.session.capabilities - {Capability.ZSTD} == expected
 
 
 def test_unknown_capabilities_count_for_nothing():
@@ -263,10 +273,10 @@ def test_arrays_and_compression_as_agreed():
 def test_the_client_sends_no_more_than_the_server_takes():
     from ecgframe import MessageTooLarge
 
-    talk = Conversation({"max_payload": 100})
+    talk = Conversation({"max_payload": 200})
     talk.client.session.send(MessageType.FEATURE_DATA, {"features": {}})
     with pytest.raises(MessageTooLarge):
-        talk.client.session.send(MessageType.FEATURE_DATA, {"features": {}, "more": "x" * 100})
+        talk.client.session.send(MessageType.FEATURE_DATA, {"features": {}, "more": "x" * 200})
     talk.server.session.send(MessageType.FEATURE_DATA, {"features": {}})
     talk.talk()
     assert len(talk.server.told(Received)) == len(talk.client.told(Received)) == 1
@@ -304,7 +314,7 @@ def test_an_agreement_does_not_change(version):
     [refused] = talk.server.hears(answer(version))
     assert isinstance(refused, FrameRefused)
     assert (refused.error.code, refused.error.check) == (0x200, 12)
-    assert talk.server.session.version == 3
+    assert talk.server.session.version == 4
     assert talk.server.session.closing is None
 
 
@@ -312,7 +322,7 @@ def test_an_offer_that_comes_twice():
     talk = Conversation()
     [refused] = talk.client.hears(said_by_server(versions=(1,)))
     assert refused.error.code == 0x200
-    assert talk.client.session.version == 3
+    assert talk.client.session.version == 4
     assert [frame.type for frame in talk.client.tells()] == [oracle.TYPES["ERROR"]]
 
 

@@ -182,7 +182,7 @@ def test_an_offer_that_comes_late_is_taken():
     theirs = server().starts()
     ours.hears(*theirs.says())
     theirs.hears(*ours.says())
-    assert theirs.session.version == ours.session.version == 3
+    assert theirs.session.version == ours.session.version == 4
     assert [event.negotiated for event in ours.told(Negotiated)] == [False, True]
 
 

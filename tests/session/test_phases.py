@@ -13,6 +13,8 @@ from ecgframe.protocol import ERROR_WINDOW, Capability, CloseCode
 from ecgframe.session import ErrorReceived, FrameRefused, Negotiated, Received, Undelivered
 from ecgframe.session.state import TRANSITIONS, Action, Phase, Trigger
 
+pytestmark = pytest.mark.usefixtures("each_version")
+
 ROWS = [(phase, trigger) for phase, row in TRANSITIONS.items() for trigger in row]
 SETTINGS = {"queue_frames": 6, "negotiation_timeout": 5.0, "heartbeat_interval": 15.0}
 ANSWER = {"version": 3, "capabilities": ["ack"]}

@@ -19,6 +19,8 @@ from ecgframe.session.outgoing import encode_outgoing
 from ecgframe.session.send_window import FIRST_PROBE, GRACE, SMALLEST, SendWindow
 from ecgframe.session.sender import STALLED_BYTES
 
+pytestmark = pytest.mark.usefixtures("each_version")
+
 T = oracle.TYPES
 STREAM = "ecg/bed-7"
 FRAME = 1000

@@ -160,7 +160,7 @@ def test_a_subscription_names_epoch_and_number():
 
 
 def test_before_version_4_it_does_not():
-    talk = Conversation()
+    talk = Conversation({"versions": (1, 2, 3)})
     talk.client.session.subscribe("ecg/1", epoch=EPOCH, after=61)
     [frame] = talk.client.tells()
     assert frame.data == {"stream": "ecg/1"}

@@ -17,6 +17,8 @@ from ecgframe.session import (
     seconds,
 )
 
+pytestmark = pytest.mark.usefixtures("each_version")
+
 T = oracle.TYPES
 YEAR_2242 = 2**33 * 1_000_000 - 1  # from then on, a float64 of seconds has steps of more than a microsecond
 

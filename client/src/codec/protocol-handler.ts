@@ -4,6 +4,7 @@ import {
   COMPRESSION_THRESHOLD,
   DATA_TYPES,
   DEFAULT_MAX_PAYLOAD,
+  DEFAULT_VERSION,
   ErrorCode,
   FLAG_SINCE,
   Flag,
@@ -14,7 +15,6 @@ import {
   LARGEST_STREAM_ID,
   LARGEST_TIMESTAMP,
   LAST_FATAL_CHECK,
-  LATEST_VERSION,
   MAX_ANSWER_PAYLOAD,
   MAX_BATCH_PAYLOAD,
   MAX_CONTROL_PAYLOAD,
@@ -261,7 +261,7 @@ export class ProtocolHandler {
   readonly #clock = new SendClock();
 
   constructor(options: ProtocolHandlerOptions = {}) {
-    const { version = LATEST_VERSION, compression = {}, maxPayload = DEFAULT_MAX_PAYLOAD, ndarray = "list" } = options;
+    const { version = DEFAULT_VERSION, compression = {}, maxPayload = DEFAULT_MAX_PAYLOAD, ndarray = "list" } = options;
     if (!(maxPayload >= 0 && maxPayload <= LARGEST_LENGTH)) throw new RangeError(`maxPayload cannot be ${maxPayload}`);
     this.version = knownVersion(version);
     this.#versions = new Set<number>(options.versions ?? VERSIONS);

@@ -44,7 +44,7 @@ export { Capability, CloseCode, ErrorCode, Flag, MessageType } from "../protocol
 
 /** Versions, capabilities, limits and intervals of this side. Times are in milliseconds. */
 export interface ServiceOptions {
-  /** Protocol versions to offer; 1 to 3 by default. `[1, 2, 3, 4]` offers version 4, too, to servers that speak it. */
+  /** Protocol versions to speak; 1 to 4 by default. Both sides agree on the highest that they have in common. */
   readonly versions?: readonly Version[];
   /** Capabilities to offer; all those of the versions by default. */
   readonly capabilities?: Iterable<Capability>;
@@ -757,8 +757,9 @@ function settingsOf(options: ServiceOptions): Settings {
   if (versions && (versions.length === 0 || !versions.every((version) => VERSIONS.includes(version)))) {
     throw new RangeError(`versions is a list of numbers from 1 to ${VERSIONS.at(-1)}`);
   }
-  const known = new Set([...supported(versions ?? SESSION_VERSIONS), ...(options.sealing?.capabilities ?? [])]);
-  if (versions?.includes(4)) for (const one of decompressors) known.add(one.capability);
+  const spoken = versions ?? SESSION_VERSIONS;
+  const known = new Set([...supported(spoken), ...(options.sealing?.capabilities ?? [])]);
+  if (spoken.includes(4)) for (const one of decompressors) known.add(one.capability);
   for (const name of capabilities ?? []) {
     if (!known.has(name)) throw new RangeError(`this package does not have the capability "${name}"`);
   }

@@ -5,14 +5,13 @@ import {
   Capability,
   DEFAULT_MAX_PAYLOAD,
   HEARTBEAT_INTERVAL,
-  LATEST_VERSION,
   SESSION_VERSIONS,
   type Version,
 } from "../protocol.js";
 
 /** Versions, capabilities, limits and intervals of this side. Times are in seconds. */
 export interface Settings {
-  /** Those that may be agreed on. Version 4 is spoken only with a server that negotiates it. */
+  /** Those that may be agreed on: the highest that the server has as well. Version 4 needs one that negotiates. */
   readonly versions: readonly Version[];
   readonly capabilities: ReadonlySet<Capability>;
   readonly maxPayload: number;
@@ -29,6 +28,8 @@ export interface Settings {
   readonly decompressors: readonly Decompressor[];
 }
 
+const NUMBERED_SINCE = 4;
+
 /** Capabilities of version 4 that this package supports. */
 const OF_STREAMS: readonly Capability[] = [Capability.TEMPLATES, Capability.DELTA, Capability.FRAGMENTS];
 
@@ -36,7 +37,7 @@ const OF_STREAMS: readonly Capability[] = [Capability.TEMPLATES, Capability.DELT
 export function supported(versions: readonly Version[]): Capability[] {
   const latest = Math.max(...versions);
   return Object.values(Capability).filter((name) => {
-    if (CAPABILITY_SINCE[name] > LATEST_VERSION) return latest > LATEST_VERSION && OF_STREAMS.includes(name);
+    if (CAPABILITY_SINCE[name] >= NUMBERED_SINCE) return latest >= NUMBERED_SINCE && OF_STREAMS.includes(name);
     return name !== Capability.ENCRYPTION;
   });
 }

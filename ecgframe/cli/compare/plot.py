@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 
 from ...foreign_text import printable
 from ...libraries import library
-from ...protocol import LATEST_VERSION
+from ...protocol import DEFAULT_VERSION
 from ...tools.record_coder import VERSION
 from ..formats import size
 from .run import JSON, ORJSON, Case, Comparison, Samples, Way
@@ -44,7 +44,7 @@ def draw(comparison: Comparison, title: str, file: BinaryIO, suffix: str) -> Non
     panels[0][0].invert_yaxis()
     speed_at = f"{middle(comparison):g} s frames"
     panels[0][0].set_title(
-        f"Size (version {LATEST_VERSION}, records {VERSION}), % of the same message as JSON", fontsize=10
+        f"Size (version {DEFAULT_VERSION}, records {VERSION}), % of the same message as JSON", fontsize=10
     )
     panels[0][1].set_title(f"Times as fast as orjson (bars) and json (diamonds), {speed_at}", fontsize=10)
     panels[-1][0].set_xlabel("% of JSON's bytes: left of the dashed line is smaller than JSON", fontsize=8)

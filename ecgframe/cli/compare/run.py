@@ -22,7 +22,7 @@ import orjson
 from ...codec import Codec, NdarrayForm
 from ...compression import Compression, zstd
 from ...frame_file import constant_fields, ecg_messages, samples_per_frame
-from ...protocol import FLAG_SINCE, SESSION_VERSIONS, Algorithm, Flag, MessageType
+from ...protocol import FLAG_SINCE, STANDALONE_VERSIONS, Algorithm, Flag, MessageType
 from ...records import Record, RecordError
 from ...tools.record_coder import VERSION, Filter, RecordCoder
 
@@ -95,7 +95,7 @@ WAYS = (
     ORJSON,
     *(
         Way("ecgframe", version, ndarray, compressed)
-        for version, ndarray, compressed in product(SESSION_VERSIONS, FORMS, (False, True))
+        for version, ndarray, compressed in product(STANDALONE_VERSIONS, FORMS, (False, True))
         if not compressed or version >= FLAG_SINCE[Flag.COMPRESSED]
     ),
     *(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from rich.table import Table
 from rich.text import Text
 
-from ...protocol import COMPRESSION_LEVEL, COMPRESSION_THRESHOLD, HEADER_SIZES, LATEST_VERSION, SESSION_VERSIONS
+from ...protocol import COMPRESSION_LEVEL, COMPRESSION_THRESHOLD, DEFAULT_VERSION, HEADER_SIZES, STANDALONE_VERSIONS
 from ...tools.record_coder import VERSION
 from ..console import Terminal
 from ..formats import size
@@ -15,9 +15,9 @@ from .run import JSON, ORJSON, WAYS, Case, Comparison, Cost, Samples, Way
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 TITLES: dict[Samples, str] = {"float64": "float64 mV", "float32": "float32 mV", "counts": "ADC counts"}
-SHORT = [way for way in WAYS if way.version == LATEST_VERSION or way.filter is not None]
-"""The ways that the short table shows: those of the latest version, and records. Older versions save a few bytes of
-header."""
+SHORT = [way for way in WAYS if way.version == DEFAULT_VERSION or way.filter is not None]
+"""The ways that the short table shows: those of the newest version that needs no session, and records. Older versions
+save a few bytes of header."""
 
 
 def print_short(console: Terminal, comparison: Comparison) -> None:
@@ -173,11 +173,11 @@ def _template_bytes(comparison: Comparison) -> int:
 def _legend(comparison: Comparison, speed_at: float) -> Table:
     lengths = " and ".join(f"{seconds:g}" for seconds in comparison.frame_seconds[-2:])
     lengths = ", ".join([f"{seconds:g}" for seconds in comparison.frame_seconds[:-2]] + [lengths])
-    fewer = HEADER_SIZES[LATEST_VERSION] - HEADER_SIZES[SESSION_VERSIONS[0]]
+    fewer = HEADER_SIZES[DEFAULT_VERSION] - HEADER_SIZES[STANDALONE_VERSIONS[0]]
     lines = {
         "Bold lines": f"One message as JSON: its size for {lengths} s of samples, and the time that json (of Python) "
         f"and orjson take for {speed_at:g} s. The indented lines below are the same message as a frame of version "
-        f"{LATEST_VERSION}:",
+        f"{DEFAULT_VERSION}:",
         "Size": "Share of the size of JSON. Above 100%, the frame is larger than JSON.",
         "Encode": f"Array to bytes: how many times as fast as json and orjson. Below 1{TIMES} is slower.",
         "Decode": "Bytes to array, likewise.",

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ...protocol import LATEST_VERSION, SESSION_VERSIONS
+from ...protocol import DEFAULT_VERSION, STANDALONE_VERSIONS
 from ..options import Baseline, Decimal, Force, Gain, Leads, SamplingRate, Stream, TimeColumn, Units, positive
 from ..plain_errors import plain_errors
 
@@ -35,8 +35,9 @@ def encode(
         typer.Option("--output", "-o", metavar="FILE", help="Write the frames to this file; **-** is standard output."),
     ],
     version: Annotated[
-        int, typer.Option(min=SESSION_VERSIONS[0], max=SESSION_VERSIONS[-1], help="Protocol version of the frames.")
-    ] = LATEST_VERSION,
+        int,
+        typer.Option(min=STANDALONE_VERSIONS[0], max=STANDALONE_VERSIONS[-1], help="Protocol version of the frames."),
+    ] = DEFAULT_VERSION,
     frame_seconds: Annotated[
         float, typer.Option(callback=positive, metavar="SECONDS", help="Duration of the samples in one frame.")
     ] = 1.0,

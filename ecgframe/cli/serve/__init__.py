@@ -10,7 +10,7 @@ import typer
 from ..logs import LogLevel
 from ..options import Baseline, Decimal, Gain, Leads, SamplingRate, Stream, TimeColumn, Units, positive
 from ..plain_errors import plain_errors
-from ..protocol_versions import DEFAULT_PROTOCOL, Protocol
+from ..protocol_versions import ServedProtocol, served_versions
 from ..standard_streams import STREAM
 from .options import ServeOptions
 
@@ -178,7 +178,7 @@ def serve(
             "behind a proxy. Whoever reads such a connection reads the keys.",
         ),
     ] = False,
-    protocol: Protocol = DEFAULT_PROTOCOL,
+    protocol: ServedProtocol = None,
     max_connections: Annotated[
         int, typer.Option(metavar="N", min=1, help="Maximum number of connections of each worker.")
     ] = 4096,
@@ -241,6 +241,7 @@ def serve(
     The same port serves the monitor for browsers, /healthz for load balancers and /metrics for Prometheus. Ctrl-C or
     SIGTERM closes all connections and stops the server. A large recording is read from its file while it is played.
     """
+    versions = served_versions(protocol, shared=redis is not None)
     if streams == 0 and redis is None and not publish and not also:
         message = "0 streams require --redis or --publish, or there would be nothing to watch"
         raise typer.BadParameter(message, param_hint="--streams")
@@ -253,7 +254,7 @@ def serve(
         raise typer.BadParameter("requires --ssl-certfile", param_hint="--ssl-keyfile")
     if keys_without_tls and stream_keys is None:
         raise typer.BadParameter("requires --stream-keys", param_hint="--keys-without-tls")
-    if stream_keys is not None and redis is not None and protocol < 4:
+    if stream_keys is not None and redis is not None and versions[-1] < 4:
         message = "with --redis, requires --protocol 4: messages would travel between the servers in plain"
         raise typer.BadParameter(message, param_hint="--stream-keys")
     if error_payloads and error_log is None:
@@ -282,7 +283,7 @@ def serve(
         stream_keys=stream_keys,
         signing_key=signing_key,
         keys_without_tls=keys_without_tls,
-        protocol=protocol,
+        versions=versions,
         max_connections=max_connections,
         ring_seconds=ring_seconds,
         alarms=alarms,

@@ -10,7 +10,7 @@ from ..logs import LogLevel
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServeOptions:
-    """What was given on the command line; see the help text of each option."""
+    """What was given on the command line; see the help text of each option. ``versions`` are those up to --protocol."""
 
     record: Path | None
     host: str
@@ -33,7 +33,7 @@ class ServeOptions:
     stream_keys: Path | None
     signing_key: Path | None
     keys_without_tls: bool
-    protocol: int
+    versions: tuple[int, ...]
     max_connections: int
     ring_seconds: float
     alarms: Path | None

@@ -29,7 +29,6 @@ from ...server.token_file import TokenFile
 from ...signing import SigningKey
 from ..console import say
 from ..formats import duration
-from ..protocol_versions import DEFAULT_PROTOCOL
 from ..recordings import describe, remarks_on
 from ..stopping import stop_signals
 from ..waiting import telling
@@ -132,11 +131,11 @@ def serve_live(
     for stream, played in server.also:
         lines += [f"{stream} plays {played.record.source}: {describe(played.record)}", *remarks_on(played.record)]
     connectable = "127.0.0.1" if host in EVERYWHERE else host
-    options = "" if versions[-1] == DEFAULT_PROTOCOL else f" --protocol {versions[-1]}"
+    options = ""
     if certificate is not None:
         lines.append(f"Certificate: of {', '.join(certificate.names) or 'no name'}, valid until {certificate.until}")
         connectable = certificate.name_for(connectable)
-        options += f" --ca {quote(str(certificate.file))}" if certificate.is_self_signed else ""
+        options = f" --ca {quote(str(certificate.file))}" if certificate.is_self_signed else ""
     try:
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
             runner.run(_run(server, connectable, lines, options, worker))

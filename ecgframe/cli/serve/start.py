@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from ...records.read import CsvOptions
 from ..logs import log_to_stderr
 from ..plain_errors import plain_errors
-from ..protocol_versions import versions_up_to
 from ..recordings import recording_of
 from ..standard_streams import STDIN, name_of
 from ..waiting import telling
@@ -81,7 +80,7 @@ def start(options: ServeOptions, worker: Worker | None = None) -> None:
             proxies=proxies_of(list(options.trusted_proxy)) if options.trusted_proxy else None,
             token_file=loaded.token_file,
             redis=options.redis,
-            versions=versions_up_to(options.protocol),
+            versions=options.versions,
             key_file=loaded.key_file,
             keys_without_tls=options.keys_without_tls,
             signer=loaded.signer,

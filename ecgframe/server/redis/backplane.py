@@ -89,8 +89,8 @@ class RedisBackplane:
         max_bytes: bytes that Redis keeps of one stream.
         outbox_bytes: bytes that this server keeps for Redis, of all streams together.
         patience: seconds without an answer after which Redis counts as unreachable.
-        version: version of the frames that this server writes to Redis. 4 also lets it offer version 4 to its peers.
-            Servers of releases that know only 3 cannot read these frames: pass 4 once no such server is left.
+        version: version of the frames that this server writes to Redis. Only with 4 does it offer version 4 to its
+            peers. Servers of releases that know only 3 cannot read these frames: pass 4 once no such server is left.
         clock: returns microseconds since 1970 by this server's clock; the system's clock by default.
 
     Raises:

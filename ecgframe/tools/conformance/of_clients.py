@@ -14,8 +14,7 @@ import numpy as np
 from ...codec import Codec
 from ...protocol import (
     CAPABILITY_SINCE,
-    LATEST_VERSION,
-    SESSION_VERSIONS,
+    STANDALONE_VERSIONS,
     Capability,
     CloseCode,
     ErrorCode,
@@ -34,9 +33,7 @@ from .server_frames import changed_payload, raw
 CLIENTS: Final = Suite()
 
 _EVERYTHING: Final = [
-    str(name)
-    for name, since in CAPABILITY_SINCE.items()
-    if since <= LATEST_VERSION and name is not Capability.ENCRYPTION
+    str(name) for name, since in CAPABILITY_SINCE.items() if since <= 3 and name is not Capability.ENCRYPTION
 ]
 _FROM_THE_CLIENT: Final = frozenset(
     {MessageType.SUBSCRIBE, MessageType.UNSUBSCRIBE, MessageType.HEARTBEAT, MessageType.VERSION_CHECK}
@@ -47,7 +44,7 @@ _OF_BROWSERS: Final = range(4000, 5000)
 """Close codes that a page may use: a browser does not let it send 1002."""
 
 
-async def _agree(peer: ScriptedPeer, versions: tuple[int, ...] = SESSION_VERSIONS, **offer: Any) -> dict[str, Any]:
+async def _agree(peer: ScriptedPeer, versions: tuple[int, ...] = STANDALONE_VERSIONS, **offer: Any) -> dict[str, Any]:
     """Send an offer, and return the choice of the client, whose version is used from then on."""
     offered = {
         "versions": list(versions),
@@ -74,7 +71,8 @@ async def _agree(peer: ScriptedPeer, versions: tuple[int, ...] = SESSION_VERSION
 async def _chooses_the_highest(peer: ScriptedPeer) -> None:
     chosen = await _agree(peer)
     require(
-        chosen["version"] == max(SESSION_VERSIONS), f"it chose version {chosen['version']} of {list(SESSION_VERSIONS)}"
+        chosen["version"] == max(STANDALONE_VERSIONS),
+        f"it chose version {chosen['version']} of {list(STANDALONE_VERSIONS)}",
     )
 
 
@@ -85,7 +83,7 @@ async def _chooses(version: int, peer: ScriptedPeer) -> None:
     require(pong.version == version, f"version {version} was agreed; PONG came in version {pong.version}")
 
 
-for _place, _version in enumerate(SESSION_VERSIONS, start=2):
+for _place, _version in enumerate(STANDALONE_VERSIONS, start=2):
     CLIENTS.add(
         f"1.{_place}", f"Offered version {_version} alone, it talks in that", "Opening", partial(_chooses, _version)
     )
@@ -341,7 +339,7 @@ async def _takes_the_present_first(peer: ScriptedPeer) -> None:
 async def _grant_first_stream(peer: ScriptedPeer) -> str:
     """Negotiate, accept the first subscription of the client, and return the name of its stream."""
     chosen = await _agree(peer)
-    if chosen["version"] != max(SESSION_VERSIONS):
+    if chosen["version"] != max(STANDALONE_VERSIONS):
         raise NotApplicable(f"version {chosen['version']} has no timestamps to resume by")
     return str((await _grant(peer))["stream"])
 

@@ -17,7 +17,7 @@ from ...protocol import (
     HEADER_SIZES,
     MAX_BATCH_FRAMES,
     MAX_STREAM_NAME,
-    SESSION_VERSIONS,
+    STANDALONE_VERSIONS,
     Capability,
     CloseCode,
     ErrorCode,
@@ -88,7 +88,7 @@ async def _talks_in(version: int, peer: ScriptedPeer) -> None:
     require(pong.version == version, f"version {version} was agreed; PONG came in version {pong.version}")
 
 
-for _place, _version in enumerate(SESSION_VERSIONS, start=4):
+for _place, _version in enumerate(STANDALONE_VERSIONS, start=4):
     SERVERS.add(
         f"1.{_place}",
         f"Once version {_version} is agreed, it sends in version {_version}",
@@ -119,7 +119,7 @@ async def _agrees_once(peer: ScriptedPeer) -> None:
 @SERVERS.case("1.9", "Unknown capabilities and fields are ignored", "Capabilities")
 async def _ignores_the_unknown(peer: ScriptedPeer) -> None:
     await peer.hear_offer()
-    version = max(one for one in peer.offer["versions"] if one in SESSION_VERSIONS)
+    version = max(one for one in peer.offer["versions"] if one in STANDALONE_VERSIONS)
     await peer.choose({"version": version, "capabilities": ["telepathy"], "hobby": "chess"})
     await peer.expect_silence("a choice with an unknown capability must be accepted without an ERROR")
 
@@ -139,7 +139,7 @@ async def _serves_old(version: int, peer: ScriptedPeer) -> None:
         require(not pong.flags, f"a version 1 client got the flags {pong.flags!r}")
 
 
-for _place, _version in enumerate(SESSION_VERSIONS, start=1):
+for _place, _version in enumerate(STANDALONE_VERSIONS, start=1):
     SERVERS.add(
         f"2.{_place}",
         f"A client that just talks in version {_version} is served in it",

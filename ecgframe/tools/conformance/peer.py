@@ -18,8 +18,7 @@ from ...messages import check_received
 from ...messages.templates import Template
 from ...protocol import (
     DATA_TYPES,
-    LATEST_VERSION,
-    SESSION_VERSIONS,
+    STANDALONE_VERSIONS,
     VERSIONS,
     CloseCode,
     ErrorCode,
@@ -41,7 +40,7 @@ else:
 MORE_THAN_ANY: Final = 64 * 1024 * 1024
 """Largest message that the suite accepts, in bytes."""
 
-_RECEIVING: Final = Codec(max_payload=MORE_THAN_ANY, versions=SESSION_VERSIONS)
+_RECEIVING: Final = Codec(max_payload=MORE_THAN_ANY, versions=STANDALONE_VERSIONS)
 _RECEIVING_RECORDS: Final = Codec(max_payload=MORE_THAN_ANY, versions=VERSIONS)
 """For connections that have agreed on version 4."""
 
@@ -137,7 +136,7 @@ class ScriptedPeer:
     ) -> bytes:
         """Encode a frame, by default in the current version. ``position``: ``stream_id``, ``sequence`` and ``form``."""
         number = version or self.version
-        stamp = self._clock.next() if number >= LATEST_VERSION else None
+        stamp = self._clock.next() if number >= 3 else None
         return Codec(version=number, compression=None).encode(type, data, flags=flags, timestamp=stamp, **position)
 
     async def say(
@@ -304,7 +303,7 @@ class ScriptedPeer:
         return message
 
     async def negotiate(self, version: int | None = None, capabilities: Iterable[str] = ()) -> None:
-        """Receive the offer, and choose a version, by default the highest, and capabilities.
+        """Receive the offer, and choose a version, by default the highest before 4, and capabilities.
 
         Raises:
             NotApplicable: the server does not offer them.
@@ -313,7 +312,7 @@ class ScriptedPeer:
         offered = [one for one in self.offer.get("versions", ()) if isinstance(one, int)]
         if not offered:
             raise Failed("the offer has no versions")
-        chosen = version or max(one for one in offered if one <= LATEST_VERSION)
+        chosen = version or max((one for one in offered if one in STANDALONE_VERSIONS), default=3)
         if chosen not in offered:
             raise NotApplicable(f"the server does not offer version {chosen}")
         self.needs(*capabilities)
@@ -328,7 +327,7 @@ class ScriptedPeer:
     def agree(self, version: int) -> None:
         """Send in a version from now on, and receive version 4 only if it is that."""
         self.version = version
-        self._codec = _RECEIVING_RECORDS if version > LATEST_VERSION else _RECEIVING
+        self._codec = _RECEIVING_RECORDS if version >= 4 else _RECEIVING
 
     def needs(self, *capabilities: str) -> None:
         """Raise NotApplicable unless the server offers these capabilities."""
@@ -386,7 +385,7 @@ class ScriptedPeer:
             fields = {name: told[name] for name in ("missing", "scale") if name in told}
             template = Template(told["template"], told["stream"], told["dtype"], told["rows"], told["fields"], **fields)
             self.templates[message.stream_id or 0, template.number] = template
-        elif message.type is MessageType.SUBSCRIPTION_ACK and message.version > LATEST_VERSION:
+        elif message.type is MessageType.SUBSCRIPTION_ACK and message.version >= 4:
             for frame in message.data.get("templates", ()):
                 self._keep_templates(self._codec.decode(frame))
 
