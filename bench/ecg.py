@@ -25,6 +25,11 @@ class Size:
     def id(self) -> str:
         return f"{self.leads}x{self.samples}"
 
+    @property
+    def rows(self) -> slice:
+        """The leads of the record: lead II, if there is only one."""
+        return slice(1, 2) if self.leads == 1 else slice(self.leads)
+
 
 ONE_LEAD = Size(1, 250, every=4)
 """A second of one lead at 250 Hz, as from a bedside monitor."""
@@ -40,8 +45,7 @@ def signal(size: Size, dtype: str) -> np.ndarray:
     """Return samples, [leads, samples], C-contiguous: floats in millivolts, or integer ADC counts."""
     record = shipped_ecg()
     source = record.signal if np.dtype(dtype).kind == "i" else record.physical()
-    first = 1 if size.leads == 1 else 0  # lead II, if there is only one
-    cut = source[first : first + size.leads, :: size.every][:, : size.samples]
+    cut = source[size.rows, :: size.every][:, : size.samples]
     assert cut.shape == (size.leads, size.samples)
     return np.ascontiguousarray(cut, dtype)
 
@@ -49,13 +53,12 @@ def signal(size: Size, dtype: str) -> np.ndarray:
 def message(size: Size, dtype: str, form: str = "ndarray") -> dict:
     """Return an ECG_DATA message whose signal is an ndarray or, for ``form="list"``, nested lists."""
     record, samples = shipped_ecg(), signal(size, dtype)
-    first = 1 if size.leads == 1 else 0
     data = {
         "signal": samples if form == "ndarray" else samples.tolist(),
         "sampling_rate": record.sampling_rate / size.every,
         "timestamp": 1705320000.25,
         "stream": "ecg/bed-7",
-        "leads": list(record.leads[first : first + size.leads]),
+        "leads": list(record.leads[size.rows]),
         "units": "mV",
     }
     return data | ({"gain": record.gain[0], "baseline": record.baseline[0]} if dtype == "int16" else {})

@@ -18,26 +18,26 @@ test("every case for clients passes", { timeout: 60_000 }, async () => {
   onTestFinished(() => void suite.kill());
   const results: Result[] = [];
   const output = createInterface(suite.stdout).on("line", (line) => results.push(JSON.parse(line)));
-  const said = createInterface(suite.stderr);
-  const url = /ws:\S+/.exec(((await once(said, "line")) as [string])[0])?.[0] as string;
+  const errors = createInterface(suite.stderr);
+  const url = /ws:\S+/.exec(((await once(errors, "line")) as [string])[0])?.[0] as string;
 
-  let over = false;
+  let hasEnded = false;
   const ended = once(output, "close").then(() => {
-    over = true;
+    hasEnded = true;
   });
-  while (!over) await oneLife(url, ended);
+  while (!hasEnded) await runClient(url, ended);
 
   expect(results.filter(({ verdict }) => verdict !== "passed")).toEqual([]);
   expect(results.length).toBeGreaterThan(45);
 });
 
-/** Runs a client as in a page: it connects, receives and reconnects until the case has ended. */
-async function oneLife(url: string, ended: Promise<void>): Promise<void> {
+/** Runs a client as in a page: it connects, receives and reconnects until it is closed, or the suite has ended. */
+async function runClient(url: string, ended: Promise<void>): Promise<void> {
   const service = impatient({ versions: [1, 2, 3, 4] });
   service.on("message", () => {});
   service.subscribe("ecg/1", () => {}, { catchUp: 10_000 }).granted.catch(() => {});
-  const over = Promise.race([next(service, "state", ({ state }) => state === "closed"), ended]);
+  const finished = Promise.race([next(service, "state", ({ state }) => state === "closed"), ended]);
   await service.connect(url).catch(() => {});
-  await over;
+  await finished;
   service.close();
 }

@@ -44,7 +44,7 @@ function messageOf(events: SessionEvent[]) {
 }
 
 describe("negotiation", () => {
-  test("agrees on version 4 where both sides have it, and then sends frames of it alone", () => {
+  test("agrees on version 4 if both sides have it, and then sends only its frames", () => {
     const client = new Client();
     expect(summary(client.receive(offer()))).toEqual(["negotiated"]);
     const [said] = client.sent();
@@ -86,9 +86,9 @@ describe("negotiation", () => {
     const client = new Client();
     client.session.tick(5);
     expect(client.session.version).toBe(1);
-    const proud = new Client(undefined, { versions: [4] });
-    proud.session.tick(5);
-    expect(proud.session.closing).toMatchObject({ code: CloseCode.PROTOCOL_ERROR });
+    const strict = new Client(undefined, { versions: [4] });
+    strict.session.tick(5);
+    expect(strict.session.closing).toMatchObject({ code: CloseCode.PROTOCOL_ERROR });
   });
 });
 
@@ -125,7 +125,7 @@ test("the answer to a PING has at most 4 times its bytes and 1,024 more, header 
 });
 
 describe("an answer", () => {
-  test("binds the id, and brings the templates of the records behind it, in one message, too", () => {
+  test("binds the id, and brings the templates of the records after it, also in one message", () => {
     const client = Client.agreed();
     const told = template();
     const events = client.receive(answer({ next: 58, templates: [templateFrame(told, 1)] }), record(told, 58));
@@ -237,7 +237,7 @@ describe("a record", () => {
     expect(client.session.closing?.code).toBe(CloseCode.PROTOCOL_ERROR);
   });
 
-  test("comes behind its template, in one message, too", () => {
+  test("comes after its template, also in one message", () => {
     const client = subscribed();
     const told = template(2);
     const events = client.receive(templateFrame(told, 58), record(told, 59), packed(60));
@@ -281,7 +281,7 @@ describe("a template", () => {
 });
 
 describe("an id", () => {
-  test("that was never bound costs each of its frames", () => {
+  test("that was never bound: each of its frames is refused", () => {
     const events = subscribed().receive(record(template(), 58, ID + 1));
     expect(summary(events)).toEqual(["refused 0x200 check 11"]);
     expect(events[0]).toMatchObject({ position: null });
@@ -360,17 +360,17 @@ describe("the book", () => {
   test("keeps 4 MiB of templates in all, without the oldest of the stream that has most", () => {
     const kept = book();
     const told = Array.from({ length: 64 }, (_, i) => wide(i + 1));
-    const give = (id: number, { number, payload }: Template) =>
+    const learnWide = (id: number, { number, payload }: Template) =>
       kept.learn(id, { template: number, stream: `ecg/${id}` }, payload);
     for (let id = 1; id <= 18; id++) kept.bind(id, `ecg/${id}`, EPOCH);
-    for (let id = 1; id <= 16; id++) for (const each of told) give(id, each);
-    give(17, told[0]);
+    for (let id = 1; id <= 16; id++) for (const each of told) learnWide(id, each);
+    learnWide(17, told[0]);
     const fit = Math.floor((4 * 1024 * 1024) / told[9].payload.length);
-    const kepts = () =>
+    const countKept = () =>
       Array.from({ length: 17 }, (_, i) => told.filter(({ number }) => kept.get(i + 1, number)).length);
-    expect(kepts().reduce((sum, count) => sum + count)).toBe(Math.min(fit, 16 * 64 + 1));
-    for (const each of told) give(18, each);
-    expect(kepts().at(-1)).toBe(1);
+    expect(countKept().reduce((sum, count) => sum + count)).toBe(Math.min(fit, 16 * 64 + 1));
+    for (const each of told) learnWide(18, each);
+    expect(countKept().at(-1)).toBe(1);
     expect(kept.get(18, 64)).toBeDefined();
     expect(kept.get(1, 1)).toBeUndefined();
     expect(kept.get(1, 64)).toBeDefined();
@@ -395,7 +395,7 @@ test("frames of version 3 are read as before, with numbers in an answer ignored"
   expect(V4.includes(3)).toBe(true);
 });
 
-// --- frames of the Python codec, and frames of nobody ---
+// --- frames of the Python codec, and random ones ---
 
 describe("a record and a template that Python wrote arrive as the message that it read", () => {
   const codec = new ProtocolHandler({ version: 4, compression: null });

@@ -1,7 +1,7 @@
-"""What tells one message of a stream from another one, whatever its number, its timestamp and its encoding.
+"""Identifies a message of a stream by its content, whatever its number, its timestamp and its encoding.
 
-Servers that are cut off from each other deliver a message under numbers and timestamps of their own, and again under
-others once they are joined. What its publisher said in it stays the same.
+Servers that are cut off from each other deliver a message with numbers and timestamps of their own, and with others
+once they are connected again. The content stays the same.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ ROUNDED: Final = 1e-5
 _BUCKETS: Final = 1000
 """Intervals of a second by which ``MessageMark.keys`` looks up times."""
 
-_APART: Final = frozenset({"signal", "timestamp", "sequence", "stream"})
-"""Fields that ``_content_of`` leaves out, or treats apart."""
+_SEPARATE_FIELDS: Final = frozenset({"signal", "timestamp", "sequence", "stream"})
+"""Fields that ``_content_of`` leaves out, or hashes separately."""
 
 
 class MessageMark(NamedTuple):
-    """What a message says, in short.
+    """A summary of the content of a message.
 
     Attributes:
         type: of the message.
-        time: of its first sample or of what it reports, in seconds; None if it has none.
+        time: time of its first sample, or of the event that it reports, in seconds; None if it has none.
         sequence: its publisher's count; None if it has none.
-        content: hash of all else in its map; None if it is not a map.
+        content: hash of the rest of its map; None if it is not a map.
     """
 
     type: MessageType
@@ -46,7 +46,7 @@ class MessageMark(NamedTuple):
     content: int | None
 
     def differs(self, other: MessageMark) -> bool:
-        """Return whether two marks are of two messages."""
+        """Return whether the marks belong to different messages."""
         if self.type is not other.type or self.content != other.content:
             return True
         if self.sequence is not None and other.sequence is not None and self.sequence != other.sequence:
@@ -55,7 +55,7 @@ class MessageMark(NamedTuple):
 
     @property
     def keys(self) -> tuple[tuple[int, int], ...]:
-        """The keys of messages that may say the same; a message is kept under the first. Empty without a time."""
+        """Keys under which the same message may be stored; it is stored under the first one. Empty without a time."""
         if self.time is None or self.content is None:
             return ()
         content = self.content
@@ -64,7 +64,7 @@ class MessageMark(NamedTuple):
 
 
 def mark_of(message: Message) -> MessageMark:
-    """Return what a message says, in short."""
+    """Return the mark of a message."""
     data = message.data
     if not isinstance(data, dict):
         return MessageMark(message.type, None, None, None)
@@ -80,11 +80,12 @@ def _seconds_of(time: Any) -> float | None:
 
 
 def _content_of(data: dict[str, Any]) -> int | None:
-    """Hash a map. Records and MessagePack of one message have the same: their keys may be in another order, and the
-    samples that stand for counts are floats in a record.
+    """Return a hash of the map, which is the same for a record as for its message in MessagePack.
+
+    Their keys may be in a different order, and samples that stand for counts are floats in a record.
     """
     try:
-        rest = {key: data[key] for key in sorted(data) if key not in _APART}
+        rest = {key: data[key] for key in sorted(data) if key not in _SEPARATE_FIELDS}
         packed = pack_payload(rest, LARGEST_LENGTH, True)
         if "signal" not in data:
             return hash(packed)

@@ -22,8 +22,8 @@ MAX_REFUSED: Final = 1024
 EPOCHS: Final = 2
 """Number of epochs whose messages may arrive: the current one, and the one before it."""
 
-AT_ONE_TIME: Final = 4
-"""Messages with one timestamp that are told apart."""
+MAX_SAME_KEY: Final = 4
+"""Number of messages with the same timestamp, or the same key of their content, that are remembered."""
 
 RESTAMPED_WITHIN: Final = 60_000_000
 """Microseconds by which the timestamps may differ that two servers have given to one message."""
@@ -78,7 +78,17 @@ class NumberedCursor:
         times: the position by time. This class updates it while messages are numbered.
     """
 
-    __slots__ = ("_change", "_ending", "_had", "_lines", "_refused", "_refused_before", "_said", "_stream", "_times")
+    __slots__ = (
+        "_by_content",
+        "_by_timestamp",
+        "_change",
+        "_ending",
+        "_lines",
+        "_refused",
+        "_refused_before",
+        "_stream",
+        "_times",
+    )
 
     def __init__(self, stream: str, times: StreamCursor) -> None:
         self._stream = stream
@@ -89,10 +99,10 @@ class NumberedCursor:
         """The gap at the last change of the epoch, reported before the next message in order; None without one."""
         self._ending: list[tuple[_Line, int]] = []
         """Epochs whose end is known, and when they ended; reported in the same way."""
-        self._had: OrderedDict[int, list[_Had]] = OrderedDict()
+        self._by_timestamp: OrderedDict[int, list[_ReceivedMessage]] = OrderedDict()
         """The latest messages that the viewer has, by their timestamps."""
-        self._said: OrderedDict[tuple[int, int], list[_Had]] = OrderedDict()
-        """The same, by what they say."""
+        self._by_content: OrderedDict[tuple[int, int], list[_ReceivedMessage]] = OrderedDict()
+        """The same, by the first key of their content."""
         self._refused: OrderedDict[tuple[int, int], None] = OrderedDict()
         """Epoch and number of messages that were refused over this connection."""
         self._refused_before: frozenset[tuple[int, int]] = frozenset()
@@ -151,7 +161,7 @@ class NumberedCursor:
             if lost := line.lost_before(next):
                 until = timestamp if self._times.until is None else self._times.until
                 unsure = Gap(self._stream, until, timestamp, None)
-                gaps.append(unsure if self._has_of_others(line) else self._gap(line, timestamp, lost))
+                gaps.append(unsure if self._has_of_other_epochs(line) else self._gap(line, timestamp, lost))
             line.go_on_from(next - 1)
             self._lines = [line]
             return gaps
@@ -164,7 +174,7 @@ class NumberedCursor:
             missing = [Gap(self._stream, since, timestamp, lost)] if lost else []
         elif line is not None and not missing:
             missing = [Gap(self._stream, since, timestamp, None)]
-        # A publisher may go on in its epoch when the server has forgotten it, and send again what is had.
+        # A publisher may go on in its epoch when the server has forgotten it, and send again what the viewer has.
         earlier = [one for one in self._lines[-1:] if one.epoch != epoch]
         self._lines = [*earlier, _Line(epoch, next - 1)]
         return [*gaps, *missing]
@@ -182,7 +192,7 @@ class NumberedCursor:
             ended: the number of the message that would have been next in the previous epoch; None if that is unknown.
         """
         known = self._line_of(epoch)
-        if known is not None and self._is_present(known):
+        if known is not None and self._is_current(known):
             return
         if self._lines:
             line, until = self._lines[-1], self._times.until
@@ -211,7 +221,7 @@ class NumberedCursor:
             The gaps before the message, then the message. Without the message, if it is a duplicate: its number was
             received before, or the message came before in another epoch.
         """
-        number, timestamp = _place_of(message)
+        number, timestamp = _number_and_time(message)
         line = self._line_of(epoch)
         if line is not None and line.has(number):
             return []
@@ -224,33 +234,33 @@ class NumberedCursor:
         """Return whether the viewer has a message from another epoch, and note it if not.
 
         Servers that are cut off from each other may give one message two timestamps, and two messages the same one. So
-        a message came before if another one says the same, and has the same timestamp, or one near it and a time of
+        a message came before if another one has the same content, and the same timestamp, or one near it and a time of
         its own.
         """
         mark = mark_of(message)
         keys = mark.keys
-        same = [*self._had.get(timestamp, ()), *(had for key in keys for had in self._said.get(key, ()))]
-        for had in same:
-            is_near = abs(had.timestamp - timestamp) <= RESTAMPED_WITHIN
-            if had.line is not line and is_near and not mark.differs(had.mark):
+        same = [*self._by_timestamp.get(timestamp, ()), *(one for key in keys for one in self._by_content.get(key, ()))]
+        for one in same:
+            is_near = abs(one.timestamp - timestamp) <= RESTAMPED_WITHIN
+            if one.line is not line and is_near and not mark.differs(one.mark):
                 return True
-        had = _Had(line, mark, timestamp)
-        _remember(self._had, timestamp, had)
+        received = _ReceivedMessage(line, mark, timestamp)
+        _remember(self._by_timestamp, timestamp, received)
         if keys:
-            _remember(self._said, keys[0], had)
+            _remember(self._by_content, keys[0], received)
         return False
 
-    def _has_of_others(self, line: _Line) -> bool:
+    def _has_of_other_epochs(self, line: _Line) -> bool:
         """Return whether the viewer has messages from other epochs, which may be those missing in this one."""
-        return any(had.line is not line for same in self._had.values() for had in same)
+        return any(one.line is not line for same in self._by_timestamp.values() for one in same)
 
     def _reach_again(self, message: Message, line: _Line, number: int) -> list[Gap]:
-        """Note a message that the viewer has from another epoch: its number is had, and nothing else changes."""
+        """Note the number of a message that the viewer has from another epoch; nothing else changes."""
         if int(message.flags) & _PRIORITY or message.type is MessageType.ANOMALY_ALERT:
             line.ahead.add(number)
             line.go_on_from(line.after)
             return []
-        return self._reach(line, number, _place_of(message)[1])
+        return self._reach(line, number, _number_and_time(message)[1])
 
     def _place(self, message: Message, line: _Line, number: int, timestamp: int) -> list[Message | Gap]:
         if int(message.flags) & _PRIORITY or message.type is MessageType.ANOMALY_ALERT:
@@ -258,13 +268,13 @@ class NumberedCursor:
         gaps = self._reach(line, number, timestamp)
         line.until = timestamp
         # Otherwise, the current epoch sets the time.
-        if self._is_present(line) or self._change is not None or self._ending:
+        if self._is_current(line) or self._change is not None or self._ending:
             self._times.follow(timestamp)
         return [*gaps, message]
 
     def pass_template(self, message: Message, epoch: int) -> list[Gap]:
         """Note a numbered message that the application does not get. Returns the gaps before it."""
-        number, timestamp = _place_of(message)
+        number, timestamp = _number_and_time(message)
         line = self._line_of(epoch)
         return [] if line is None or line.has(number) else self._reach(line, number, timestamp)
 
@@ -274,7 +284,7 @@ class NumberedCursor:
         If it was refused over an earlier connection as well, it is lost. Returns the gap if it is.
         """
         line = self._line_of(epoch)
-        if line is None or not self._is_present(line) or line.has(number):
+        if line is None or not self._is_current(line) or line.has(number):
             return []
         if self.was_refused(epoch, number):
             line.ahead.add(number)
@@ -300,7 +310,7 @@ class NumberedCursor:
     def _line_of(self, epoch: int) -> _Line | None:
         return next((line for line in self._lines if line.epoch == epoch), None)
 
-    def _is_present(self, line: _Line) -> bool:
+    def _is_current(self, line: _Line) -> bool:
         return line is self._lines[-1]
 
     def _take_ahead(self, message: Message, line: _Line, number: int, timestamp: int) -> list[Message | Gap]:
@@ -317,7 +327,7 @@ class NumberedCursor:
 
     def _reach(self, line: _Line, number: int, timestamp: int) -> list[Gap]:
         """Note that a message arrived in order. Missing messages before it are lost."""
-        gaps = self.ended() if self._is_present(line) else []
+        gaps = self.ended() if self._is_current(line) else []
         if lost := line.lost_before(number):
             gaps.append(self._gap(line, timestamp, lost))
         line.go_on_from(number)
@@ -325,16 +335,16 @@ class NumberedCursor:
         return gaps
 
     def _gap(self, line: _Line, timestamp: int, lost: int) -> Gap:
-        until = self._times.until if self._is_present(line) else line.until
+        until = self._times.until if self._is_current(line) else line.until
         return Gap(self._stream, timestamp if until is None else until, timestamp, lost)
 
 
-class _Had(NamedTuple):
+class _ReceivedMessage(NamedTuple):
     """A message that the viewer has.
 
     Attributes:
-        line: in which it came; None if its epoch was not known any more.
-        mark: what it says.
+        line: the position in its epoch; None if that was not known any more.
+        mark: identifies its content.
         timestamp: in microseconds since 1970.
     """
 
@@ -343,15 +353,15 @@ class _Had(NamedTuple):
     timestamp: int
 
 
-def _remember(kept: OrderedDict[_Key, list[_Had]], key: _Key, had: _Had) -> None:
+def _remember(kept: OrderedDict[_Key, list[_ReceivedMessage]], key: _Key, message: _ReceivedMessage) -> None:
     same = kept.setdefault(key, [])
-    if len(same) < AT_ONE_TIME:
-        same.append(had)
+    if len(same) < MAX_SAME_KEY:
+        same.append(message)
     if len(kept) > REMEMBERED:
         kept.popitem(last=False)
 
 
-def _place_of(message: Message) -> tuple[int, int]:
+def _number_and_time(message: Message) -> tuple[int, int]:
     """Return number and time of a numbered message."""
     assert message.sequence is not None, "version 4 numbers the messages of streams"
     assert message.timestamp is not None, "version 4 has timestamps"

@@ -1,4 +1,4 @@
-"""Recording a signed stream as it came: V4 frames, with templates, signatures and attestations, for ``verify``.
+"""Records a signed stream as it was received: V4 frames with templates, signatures and attestations, for ``verify``.
 
 Each stream of the file begins with its opening, which names the epoch. Gaps are not filled: nobody has signed what was
 not received. Section "Signatures" of the specification.
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..session.sealed_streams import KeptMessage
 
 REMEMBERED: Final = 8192
-"""Numbers of messages that are remembered, so that one which comes again is written once."""
+"""Numbers of messages that are remembered, so that a repeated message is written once."""
 
 _KEPT_FLAGS: Final = int(Flag.PRIORITY | Flag.SIGNED)
 _RECORD: Final = int(Form.RECORD)
@@ -36,7 +36,7 @@ _codec: Final = Codec(ndarray="binary")
 
 
 class SignedRecorder:
-    """Records one stream with its signatures. It is used as ``StreamRecorder`` is, and its ``keep`` gets the messages.
+    """Records one stream with its signatures. It has the methods of ``StreamRecorder``, and ``keep`` for the messages.
 
     Args:
         stream: name of the stream.
@@ -49,34 +49,34 @@ class SignedRecorder:
         self._file: NewFile | None = None
         self._epoch = 0
         self._id = 0
-        self._had: OrderedDict[int, None] = OrderedDict()
-        self._explained: set[int] = set()
+        self._written: OrderedDict[int, None] = OrderedDict()
+        self._written_templates: set[int] = set()
         self._waits = False
 
     @property
     def waits(self) -> bool:
-        """True if the latest message that is not signed itself was not attested yet."""
+        """True if the latest message has no signature of its own and is not attested yet."""
         return self._waits
 
     def keep(self, kept: KeptMessage) -> None:
-        """Write a message, its template before it if that was not written yet.
+        """Write a message, and before it its template, if that was not written yet.
 
         Raises:
             OSError: the file cannot be written.
         """
         if kept.epoch != self._epoch:
             self._begin(kept)
-        if kept.number in self._had:
+        if kept.number in self._written:
             return
-        self._had[kept.number] = None
-        if len(self._had) > REMEMBERED:
-            self._had.popitem(last=False)
+        self._written[kept.number] = None
+        if len(self._written) > REMEMBERED:
+            self._written.popitem(last=False)
         message, form = kept.message, int(kept.message.form or 0) & _RECORD
-        if kept.template is not None and kept.template.number not in self._explained:
+        if kept.template is not None and kept.template.number not in self._written_templates:
             self._append(_TEMPLATE, 0, message.timestamp, kept.template.payload, 0, 0)
-            self._explained.add(kept.template.number)
+            self._written_templates.add(kept.template.number)
         if message.type is MessageType.STREAM_TEMPLATE:
-            self._explained.add(int(message.data["template"]))
+            self._written_templates.add(int(message.data["template"]))
         flags = int(message.flags) & _KEPT_FLAGS
         self._append(int(message.type), flags, message.timestamp, kept.payload, form, kept.number)
         self._waits = not flags & Flag.SIGNED and message.type is not MessageType.STREAM_ATTESTATION
@@ -87,8 +87,8 @@ class SignedRecorder:
         """Write the opening of another epoch, under another number of the stream."""
         self._epoch = kept.epoch
         self._id += 1
-        self._had.clear()
-        self._explained.clear()
+        self._written.clear()
+        self._written_templates.clear()
         fields = {"template": 0, "stream": kept.stream, "epoch": kept.epoch}
         self._append(_TEMPLATE, 0, kept.message.timestamp, _codec.pack(fields), 0, 0)
 

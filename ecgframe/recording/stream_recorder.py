@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,6 +45,9 @@ RATES: Final = (1e-3, 1e7)
 MOST_WAITING: Final = 1000
 """Maximum number of alerts, and of other messages, that are kept until the first sample of their stream arrives."""
 
+_LATEST: Final = datetime(2100, 1, 1, tzinfo=UTC).timestamp()
+"""Unix seconds from which on a time counts as wrong."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
@@ -82,7 +85,7 @@ class StreamSummary(HasRemarks):
         attestations: number of recorded attestations.
         files: files that have been closed, in order.
         nbytes: bytes of all files.
-        remarks: a sentence on each thing that could not be stored exactly, or not at all.
+        remarks: a sentence about each thing that could not be stored, or not exactly.
     """
 
     stream: str
@@ -127,7 +130,7 @@ class StreamRecorder:
         self._timeline = Timeline()
         self._position = 0  # in samples since the last break, missing samples included, across files
         self._file_begins = 0
-        self._is_gap_told = False
+        self._is_gap_reported = False
         self._waiting: list[tuple[Annotation, Mapping[str, Any]]] = []
         self._waiting_messages: list[Message] = []
         self._nbytes_before = 0
@@ -158,7 +161,7 @@ class StreamRecorder:
 
     def take_gap(self, gap: Gap | None = None) -> None:
         """Note that messages were lost. The next message tells how many samples are missing."""
-        self._is_gap_told = True
+        self._is_gap_reported = True
 
     def flush(self) -> None:
         """Make what was received readable, except for an incomplete data record of EDF+ or BDF+."""
@@ -175,10 +178,10 @@ class StreamRecorder:
     # --- position ---
 
     def _place(self, record: Record, moment: Moment) -> None:
-        if self._writer is not None and not _is_alike(self._writer.record, record):
+        if self._writer is not None and _file_key(self._writer.record) != _file_key(record):
             self._end_part(f"the stream changed its leads, units, calibration or sampling rate; {self._started}")
-        missing = self._timeline.missing_before(moment, is_told=self._is_gap_told)
-        self._is_gap_told = False
+        missing = self._timeline.missing_before(moment, is_told=self._is_gap_reported)
+        self._is_gap_reported = False
         if missing is Break.REPEATED:
             self.summary.repeated += 1
             return
@@ -239,7 +242,7 @@ class StreamRecorder:
             self._open(piece, late)
         assert self._writer is not None
         if not self._writer.fits(reach):
-            raise RecordError(f"{self._no_place_for} samples")
+            raise RecordError(f"{self._cannot_store} samples")
         self._writer.append(piece)
         self._position += piece.samples
         self.summary.samples += piece.samples
@@ -272,7 +275,7 @@ class StreamRecorder:
         try:
             self._writer = self._outputs.open(piece, self._reach)
         except ArithmeticError as error:
-            raise RecordError(f"{self._no_place_for} calibration or sampling rate") from error
+            raise RecordError(f"{self._cannot_store} calibration or sampling rate") from error
         self._file_begins = self._position
         self._notes = 0
         waiting, self._waiting = self._waiting, []
@@ -292,7 +295,7 @@ class StreamRecorder:
         return f"a new {self._outputs.part} was started"
 
     @property
-    def _no_place_for(self) -> str:
+    def _cannot_store(self) -> str:
         return f"{self.summary.stream}: the format {self._outputs.form} cannot store its"
 
     def _close_file(self) -> None:
@@ -353,7 +356,7 @@ class StreamRecorder:
         else:
             _count(message, self.summary.left_out)
 
-    # --- messages ---
+    # --- conversion ---
 
     def _record_of(self, message: Message) -> Record:
         """Turn an ECG_DATA message into a record.
@@ -394,7 +397,7 @@ def _count(message: Message, counts: dict[str, int]) -> None:
 
 
 def _start(message: Message, seconds: float) -> datetime | None:
-    """Time of the first sample: from the message, or else from the time of publication."""
+    """Return the time of the first sample: as the message states it, or else by the time of publication."""
     at = unix_seconds(message.data.get("timestamp"))
     if (at is None or at < FIRST_DATE) and message.timestamp is not None:
         at = message.timestamp / 1e6 - seconds
@@ -403,16 +406,13 @@ def _start(message: Message, seconds: float) -> datetime | None:
     return datetime.fromtimestamp(at, UTC)
 
 
-_LATEST: Final = datetime(2100, 1, 1, tzinfo=UTC).timestamp()
-
-
 def _later(start: datetime, seconds: float) -> datetime:
     return datetime.fromtimestamp(start.timestamp() + seconds, UTC)
 
 
-def _is_alike(one: Record, other: Record) -> bool:
-    """Return True if both records fit into the same file."""
-    same: Callable[[Record], object] = lambda record: (  # noqa: E731 - used twice, below
+def _file_key(record: Record) -> object:
+    """Return what all records in one file have in common."""
+    return (
         record.sampling_rate,
         record.leads,
         record.units,
@@ -420,4 +420,3 @@ def _is_alike(one: Record, other: Record) -> bool:
         record.baseline,
         record.is_counts or record.signal.dtype,
     )
-    return same(one) == same(other)

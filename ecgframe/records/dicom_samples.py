@@ -1,4 +1,4 @@
-"""The samples of a large DICOM file, where they are in the file: pydicom copies them into memory several times."""
+"""Locates the samples in a large DICOM file, because pydicom would copy them into memory several times."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _WAVEFORM_ANNOTATION_SEQUENCE: Final = 0x0040B020
 _WAVEFORM_DATA: Final = 0x54001010
 
 _LARGE_ELEMENT: Final = 1 << 16
-"""Bytes of an element from which on it is left out, unless it is a sequence that is read."""
+"""Size in bytes above which an element is left out, unless it is a sequence that is read."""
 
 
 @dataclass(slots=True)
@@ -57,31 +57,31 @@ def split(
     heads = _Heads(octets, begin, "<" if is_little_endian else ">")
     copy, spans = bytearray(), {}
     within: list[_Container] = []
-    place, size = begin, len(octets)
-    while place + 8 <= size:
-        while within and within[-1].end is not None and place >= within[-1].end:
+    position, size = begin, len(octets)
+    while position + 8 <= size:
+        while within and within[-1].end is not None and position >= within[-1].end:
             _set_length(copy, within.pop(), heads.long_length)
-        first, (tag, length, place, is_long) = place, heads.at(place)
-        copy += octets[first:place].tobytes()
+        first, (tag, length, position, is_long) = position, heads.at(position)
+        copy += octets[first:position].tobytes()
         if tag in (END_OF_ITEM, END_OF_SEQUENCE):
-            within[-1:] = []
+            within[-1:] = []  # nothing, if no container is open
             continue
         if tag == ITEM and within:
             within[-1].items += 1
-        tags = [container.tag for container in within] if len(within) <= 2 else []  # deeper, nothing is sought
+        tags = [container.tag for container in within] if len(within) <= 2 else []  # samples are never deeper
         if length == UNDEFINED or (not within and tag == _WAVEFORM_SEQUENCE) or tags == [_WAVEFORM_SEQUENCE]:
-            end = None if length == UNDEFINED else place + length
+            end = None if length == UNDEFINED else position + length
             within.append(_Container(tag, end, len(copy) - 4, len(copy)))
             continue
         if tags == [_WAVEFORM_SEQUENCE, ITEM] and tag == _WAVEFORM_DATA and is_long:
-            spans[within[0].items - 1] = (place, min(length, size - place))
+            spans[within[0].items - 1] = (position, min(length, size - position))
             copy[-4:] = heads.long_length.pack(0)
         elif not within and length > _LARGE_ELEMENT and tag != _WAVEFORM_ANNOTATION_SEQUENCE:
-            del copy[len(copy) - (place - first) :]
+            del copy[len(copy) - (position - first) :]
         else:
-            copy += octets[place : place + length].tobytes()
-        place += length
-    copy += octets[min(place, size) :].tobytes()
+            copy += octets[position : position + length].tobytes()
+        position += length
+    copy += octets[min(position, size) :].tobytes()
     for container in reversed(within):
         if container.end is not None:
             _set_length(copy, container, heads.long_length)
@@ -103,16 +103,16 @@ class _Heads:
         self._head = struct.Struct(f"{order}HH2sH")
         self._is_explicit = is_type(octets[begin + 4 : begin + 6].tobytes())
 
-    def at(self, place: int) -> tuple[int, int, int, bool]:
+    def at(self, position: int) -> tuple[int, int, int, bool]:
         """Return tag, length, the position of the value, and whether the length has four bytes."""
-        group, number, kind, length = self._head.unpack_from(self._octets, place)
+        group, number, kind, length = self._head.unpack_from(self._octets, position)
         tag = group << 16 | number
-        place += 8
+        position += 8
         if group == DELIMITERS or not self._is_explicit or not is_type(kind):
-            return tag, self.long_length.unpack_from(self._octets, place - 4)[0], place, True
-        if kind in LONG and place + 4 <= len(self._octets):
-            return tag, self.long_length.unpack_from(self._octets, place)[0], place + 4, True
-        return tag, length, place, False
+            return tag, self.long_length.unpack_from(self._octets, position - 4)[0], position, True
+        if kind in LONG and position + 4 <= len(self._octets):
+            return tag, self.long_length.unpack_from(self._octets, position)[0], position + 4, True
+        return tag, length, position, False
 
 
 def _set_length(copy: bytearray, container: _Container, form: struct.Struct) -> None:
@@ -120,14 +120,14 @@ def _set_length(copy: bytearray, container: _Container, form: struct.Struct) -> 
 
 
 def samples_at(
-    octets: npt.NDArray[np.uint8], place: tuple[int, int], dtype: np.dtype[Any], samples: int, channels: int
+    octets: npt.NDArray[np.uint8], span: tuple[int, int], dtype: np.dtype[Any], samples: int, channels: int
 ) -> npt.NDArray[Any]:
     """Return the samples of a group as a view, [channels, samples].
 
     Raises:
         ValueError: there are fewer.
     """
-    begin, nbytes = place
+    begin, nbytes = span
     wanted = samples * channels * dtype.itemsize
     if nbytes < wanted or begin + wanted > len(octets):
         raise ValueError(f"{nbytes:,} bytes of samples where {wanted:,} are announced")
@@ -135,7 +135,7 @@ def samples_at(
 
 
 class RowCounts:
-    """The counts of one channel of a group, read when they are asked for.
+    """The counts of one channel of a group, read on demand.
 
     Args:
         reading: the samples of the group, [channels, samples].
@@ -149,7 +149,7 @@ class RowCounts:
     def __len__(self) -> int:
         return int(self.reading.signal.shape[1])
 
-    def __getitem__(self, place: slice, /) -> npt.NDArray[Any]:
-        start, stop, _ = place.indices(len(self))
+    def __getitem__(self, part: slice, /) -> npt.NDArray[Any]:
+        start, stop, _ = part.indices(len(self))
         counts: npt.NDArray[Any] = self.reading.samples(start, max(start, stop))[self._row]
         return counts

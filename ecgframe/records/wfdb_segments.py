@@ -1,4 +1,4 @@
-"""One signal across the segments of a WFDB record, read when it is asked for."""
+"""One signal across the segments of a WFDB record, read on demand."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class Piece:
     baseline: int
     factor: int
 
-    def scaled(self, place: slice) -> npt.NDArray[Any]:
+    def scaled(self, part: slice) -> npt.NDArray[Any]:
         """Return some of the samples as counts of the record."""
-        counts = self.counts[place]
+        counts = self.counts[part]
         if self.factor == 1 and not self.baseline:
             return counts
         scaled: npt.NDArray[np.int64] = (counts.astype(np.int64) - self.baseline) * self.factor
@@ -64,7 +64,7 @@ class _Joined:
         return self._samples
 
     def _within(self, start: int, stop: int) -> Iterator[tuple[Piece, slice, slice]]:
-        """Yield the pieces between two samples, with their place in these samples, and in themselves."""
+        """Yield the pieces between two samples, each with its slice of that range, and the slice of its own samples."""
         for number in range(max(bisect_right(self._begins, start) - 1, 0), bisect_left(self._begins, stop)):
             piece = self._pieces[number]
             first, last = max(piece.begin, start), min(piece.end, stop)
@@ -75,23 +75,23 @@ class _Joined:
 class JoinedCounts(_Joined):
     """The counts of all pieces, and 0 in gaps."""
 
-    def __getitem__(self, place: slice, /) -> npt.NDArray[Any]:
-        start, stop, _ = place.indices(len(self))
-        found = [(here, piece.scaled(there)) for piece, here, there in self._within(start, stop)]
+    def __getitem__(self, part: slice, /) -> npt.NDArray[Any]:
+        start, stop, _ = part.indices(len(self))
+        found = [(target, piece.scaled(source)) for piece, target, source in self._within(start, stop)]
         if len(found) == 1 and len(found[0][1]) == stop - start:
             return found[0][1]
         joined = np.zeros(max(stop - start, 0), np.int64)
-        for here, counts in found:
-            joined[here] = counts
+        for target, counts in found:
+            joined[target] = counts
         return joined
 
 
 class JoinedMissing(_Joined):
     """Which samples are missing: those of gaps, and those that are missing in a piece."""
 
-    def __getitem__(self, place: slice, /) -> npt.NDArray[np.bool_]:
-        start, stop, _ = place.indices(len(self))
+    def __getitem__(self, part: slice, /) -> npt.NDArray[np.bool_]:
+        start, stop, _ = part.indices(len(self))
         joined = np.ones(max(stop - start, 0), np.bool_)
-        for piece, here, there in self._within(start, stop):
-            joined[here] = False if piece.is_missing is None else piece.is_missing[there]
+        for piece, target, source in self._within(start, stop):
+            joined[target] = False if piece.is_missing is None else piece.is_missing[source]
         return joined

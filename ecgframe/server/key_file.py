@@ -12,7 +12,7 @@ from ..seal import Key, StoredKeys, keys_from_file
 from .logs import logger
 
 BETWEEN_LOOKS: Final = 5.0
-"""Seconds from one look at the file to the next."""
+"""Seconds between two checks whether the file has changed."""
 
 
 class KeyFile(StoredKeys):

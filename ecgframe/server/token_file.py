@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from .handler import WebSocketBinaryHandler
 
 BETWEEN_LOOKS: Final = 1.0
-"""Seconds from one look at the file to the next."""
+"""Seconds between two checks whether the file has changed."""
 
 MAX_FILE: Final = 16 * 1024 * 1024
 """Bytes of the file."""
@@ -81,7 +81,7 @@ class TokenFile:
         path: path of the file.
 
     Attributes:
-        also: decides in addition, if it is set; both have to allow an action.
+        also: another hook that has to allow each action as well; None for none.
 
     Raises:
         ValueError: the file is not of this form.
@@ -96,7 +96,7 @@ class TokenFile:
         self._by_digest, self._by_name = _read(self._path)
 
     async def authenticate(self, request: Request) -> Person | None:
-        """Return whose token a request has; None if it has none, or an unknown one."""
+        """Return the person whose token a request has; None if it has no token, or an unknown one."""
         token = request.bearer_token
         if token is None or len(token) > MAX_TOKEN:
             return None
@@ -110,12 +110,12 @@ class TokenFile:
 
     def may_publish(self, connection: ConnectionInfo, type: MessageType) -> bool:
         """Return whether a person may publish on any stream."""
-        person = self._present(connection.identity)
+        person = self._find_person(connection.identity)
         return person is not None and bool(person.publish)
 
     async def may_see_watchers(self, request: Request, identity: object, stream: str | None) -> bool:
         """Return whether a person may know who watches a stream."""
-        person = self._present(identity)
+        person = self._find_person(identity)
         return person is not None and person.watchers and person.may("subscribe", stream)
 
     async def follow(self, handler: WebSocketBinaryHandler) -> None:
@@ -152,13 +152,14 @@ class TokenFile:
             log_failure("ending rights that the file of tokens does not give any more", error)
         return True
 
-    def _present(self, identity: object) -> Person | None:
+    def _find_person(self, identity: object) -> Person | None:
+        """Return the person of an identity, by what the file says now; None if there is none, or it has expired."""
         person = self._by_name.get(identity.name) if isinstance(identity, Person) else None
-        is_over = person is not None and person.expires_at is not None and person.expires_at <= datetime.now(UTC)
-        return None if is_over else person
+        is_expired = person is not None and person.expires_at is not None and person.expires_at <= datetime.now(UTC)
+        return None if is_expired else person
 
     def _may(self, identity: object, action: Action, stream: str | None) -> bool:
-        person = self._present(identity)
+        person = self._find_person(identity)
         return person is not None and person.may(action, stream)
 
     def _stamp(self) -> tuple[int, int, int]:

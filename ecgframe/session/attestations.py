@@ -16,28 +16,28 @@ if TYPE_CHECKING:
     from ..signing import Attested, Verifier
 
 REMEMBERED: Final = 2 * MAX_DIGESTS
-"""Numbers of messages that are remembered, so that one which comes again is not attested twice."""
+"""Numbers of messages that are remembered, so that a repeated message is not attested twice."""
 
 BETWEEN: Final = 1.0
-"""Least seconds between two looks at what was not attested in time."""
+"""Seconds between two searches for messages that were not attested in time, at least."""
 
 
 class StreamAttestations:
-    """What waits for an attestation, and what had one. It has no clock: times are arguments.
+    """Messages that wait for an attestation, and those that had one. It has no clock: times are arguments.
 
     Args:
         verifier: verifies the signatures.
         stream: name of the stream.
     """
 
-    __slots__ = ("_book", "_epoch", "_had", "_look_at", "_stream", "_verifier")
+    __slots__ = ("_book", "_epoch", "_look_at", "_noted", "_stream", "_verifier")
 
     def __init__(self, verifier: Verifier, stream: str) -> None:
         self._verifier = verifier
         self._stream = stream
         self._book: AttestationBook | None = None
         self._epoch = 0
-        self._had: OrderedDict[int, None] = OrderedDict()
+        self._noted: OrderedDict[int, None] = OrderedDict()
         self._look_at = inf
 
     @property
@@ -55,17 +55,17 @@ class StreamAttestations:
             now: time in seconds, of any clock that does not step.
 
         Returns:
-            What is unattested now: an epoch ended before it was attested, or too many messages wait.
+            The messages that remain unattested: their epoch has ended, or too many messages wait.
         """
         book, late = self._enter(epoch)
-        if self._has(number):
+        if self._note_number(number):
             return late
         self._look_at = min(self._look_at, now + PATIENCE)
         more = book.add(number, digest, now)
         return late if more is None else _joined(late, more)
 
     def attest(self, epoch: int, number: int, payload: bytes, now: float) -> list[Attested | Unattested]:
-        """Take an attestation. One that comes again, or is of an epoch that has ended, changes nothing.
+        """Take an attestation. A repeated one, or one of an epoch that has ended, changes nothing.
 
         Args:
             epoch: of the number.
@@ -77,7 +77,7 @@ class StreamAttestations:
             ProtocolError: as ``AttestationBook.attest``.
         """
         book, late = self._enter(epoch)
-        found = [] if self._has(number) else book.attest(payload, now)
+        found = [] if self._note_number(number) else book.attest(payload, now)
         return found if late is None else [late, *found]
 
     def expire(self, now: float) -> Unattested | None:
@@ -101,17 +101,17 @@ class StreamAttestations:
             self._book = AttestationBook(self._verifier, self._stream, epoch)
         elif epoch != self._epoch:
             late = self._book.begin(epoch)
-            self._had.clear()
+            self._noted.clear()
         self._epoch = epoch
         return self._book, late
 
-    def _has(self, number: int) -> bool:
-        """Return whether a number was noted before, and note it."""
-        if number in self._had:
+    def _note_number(self, number: int) -> bool:
+        """Note a number. Returns whether it was noted before."""
+        if number in self._noted:
             return True
-        self._had[number] = None
-        if len(self._had) > REMEMBERED:
-            self._had.popitem(last=False)
+        self._noted[number] = None
+        if len(self._noted) > REMEMBERED:
+            self._noted.popitem(last=False)
         return False
 
     def __repr__(self) -> str:

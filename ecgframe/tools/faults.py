@@ -82,14 +82,14 @@ class BadLine:
             return Fate(None, now, "lost")
         fault = ""
         if not is_spared and octets and self._chance.random() < faults.corrupt:
-            octets, fault = self._flipped(octets)
+            octets, fault = self._flip_bit(octets)
         if faults.throttle is not None:
             self._free_at = max(self._free_at, now) + len(octets) / faults.throttle
             now = self._free_at
         return Fate(octets, now + faults.delay, fault)
 
-    def _flipped(self, octets: bytes) -> tuple[bytes, str]:
-        place, bit = self._chance.randrange(len(octets)), self._chance.randrange(8)
+    def _flip_bit(self, octets: bytes) -> tuple[bytes, str]:
+        index, bit = self._chance.randrange(len(octets)), self._chance.randrange(8)
         changed = bytearray(octets)
-        changed[place] ^= 1 << bit
-        return bytes(changed), f"bit {bit} of byte {place} is flipped"
+        changed[index] ^= 1 << bit
+        return bytes(changed), f"bit {bit} of byte {index} is flipped"

@@ -71,7 +71,7 @@ _COMPRESSED, _ENCRYPTED = int(Flag.COMPRESSED), int(Flag.ENCRYPTED)
 _RECORD, _ALGORITHM = int(Form.RECORD), int(Form.ALGORITHM)
 _FRAGMENT = int(Flag.FRAGMENT)
 _SIGNED = int(Flag.SIGNED)
-_BEYOND_READING = int(Flag.FRAGMENT | Flag.SIGNED)
+_NOT_DECODED = int(Flag.FRAGMENT | Flag.SIGNED)
 
 _TYPE_NAMES: Final = {int(member): member.name for member in MessageType}
 
@@ -234,8 +234,8 @@ class Examiner:
         """
         octets = delivery.octets
         if delivery.is_text:
-            text = InvalidDataFormat("a text message; frames travel in binary ones")
-            yield self._examined(delivery, 0, octets, error=text)
+            error = InvalidDataFormat("a text message; frames travel in binary ones")
+            yield self._examined(delivery, 0, octets, error=error)
             return
         if delivery.fault is not None:
             yield self._examined(delivery, 0, octets, error=delivery.fault)
@@ -256,7 +256,7 @@ class Examiner:
             offset, is_first = offset + size, False
 
     def _without_keys(self, found: Examined) -> Examined:
-        """Return an answer without the keys of sealed streams, which nothing shows."""
+        """Return an answer without the keys of sealed streams, which must not be shown."""
         octets = blank_keys(found.octets)
         message = found.message
         if octets == found.octets:
@@ -288,7 +288,7 @@ class Examiner:
                     return self._examined(delivery, offset, frame, fragment=fragment)
                 whole, header = joined, flatten(joined).header_at(0, self._max_payload)
             is_sealed = bool(header.bits & _ENCRYPTED)
-            opened = self._opened(whole, header)
+            opened = self._open(whole, header)
             if isinstance(opened, str):
                 self.budget.work += WORK_PER_FRAME
                 return self._examined(delivery, offset, frame, unread=opened, fragment=fragment)
@@ -296,7 +296,7 @@ class Examiner:
             if plain is not whole:
                 whole = inside = plain
                 header = flatten(plain).header_at(0, self._max_payload)
-            if header.form_bits & _RECORD and not _is_beyond_reading(header):
+            if header.form_bits & _RECORD and not _is_not_decoded(header):
                 self.budget.work += WORK_PER_RECORD
                 message, unread = self._record(whole, delivery.origin)
             else:
@@ -319,14 +319,14 @@ class Examiner:
         found.signature, found.opened = signature, inside
         return found
 
-    def _opened(self, frame: bytes, header: Header) -> tuple[bytes, bytes] | str:
+    def _open(self, frame: bytes, header: Header) -> tuple[bytes, bytes] | str:
         """Return a frame neither sealed nor signed, and its signature; or why it cannot be read."""
         if header.bits & _ENCRYPTED:
             opened = self.sealed.open(frame)
             if isinstance(opened, str):
                 return opened
             frame, header = opened, flatten(opened).header_at(0, self._max_payload)
-        if header.version < 4 or header.bits & _BEYOND_READING != _SIGNED:
+        if header.version < 4 or header.bits & _NOT_DECODED != _SIGNED:
             return frame, b""
         _, payload = self._codec.split(frame)
         plain = self._inflate(payload, header.form_bits & _ALGORITHM) if header.bits & _COMPRESSED else payload
@@ -361,7 +361,7 @@ class Examiner:
         header, payload = self._codec.split(frame)
         if not budget.may_work:
             return None, "the source has too many values for its size"
-        if header.bits & _ENCRYPTED or (header.version >= 4 and _is_beyond_reading(header)):
+        if header.bits & _ENCRYPTED or (header.version >= 4 and _is_not_decoded(header)):
             return self._codec.decode(frame), None
         algorithm = header.form_bits & _ALGORITHM
         plain: bytes | bytearray | memoryview | None = self._inflate(payload, algorithm) if is_deflated else payload
@@ -441,8 +441,8 @@ class _RecordMeter:
     """Limits the bytes that a record becomes.
 
     Attributes:
-        nbytes: bytes that it becomes, at most.
-        is_beyond: whether it is refused for what is left, and not for the limit of a receiver.
+        nbytes: most bytes that the record becomes.
+        is_beyond: whether the record exceeds the budget that is left, and not the limit of a receiver.
     """
 
     def __init__(self, left: int) -> None:
@@ -451,7 +451,7 @@ class _RecordMeter:
         self.is_beyond = False
 
     def admit(self, header: Header, room: int) -> int:
-        """Admit every frame, as far as something is left."""
+        """Admit every frame, up to the budget that is left."""
         self.is_beyond = self._left < room
         return min(room, self._left)
 
@@ -459,16 +459,16 @@ class _RecordMeter:
         """Not called: it is a record."""
 
     def weigh_record(self, template: RecordTemplate, count: int, payload: memoryview) -> None:
-        """Refuse a record that becomes more than is left."""
+        """Refuse a record that would exceed the budget that is left."""
         self.nbytes = template.memory(count)
         self.is_beyond = self.nbytes > self._left
         if self.is_beyond:
             raise MessageTooLarge("a record that becomes too much", check=Check.PAYLOAD)
 
 
-def _is_beyond_reading(header: Header) -> bool:
+def _is_not_decoded(header: Header) -> bool:
     """Return True if a V4 frame is rejected before its payload is read, by its flags."""
-    return bool(header.bits & _BEYOND_READING)
+    return bool(header.bits & _NOT_DECODED)
 
 
 def _checksum(octets: bytes, fields: dict[str, int], error: ProtocolError | None) -> int | None:

@@ -31,7 +31,7 @@ from ecgframe.bridges.lsl.units import common_unit, unit_name  # noqa: E402
         ("bpm", "ECG", "bpm"),
     ],
 )
-def test_a_unit_has_one_name(text, kind, name):
+def test_spellings_of_a_unit_have_one_name(text, kind, name):
     assert unit_name(text, kind) == name
 
 
@@ -47,6 +47,6 @@ def test_voltages_are_converted_to_millivolts():
 
 
 @pytest.mark.parametrize("units", [("mV", None), ("mV", "bpm")])
-def test_other_units_are_not_mixed(units):
+def test_units_that_are_not_all_voltages_are_refused(units):
     with pytest.raises(BridgeError, match=r"amp: its channels have different units: I \(mV\), X \(.*--channels"):
         common_unit(units, ["I", "X"], "amp")

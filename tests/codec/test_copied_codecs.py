@@ -10,11 +10,8 @@ from cases import each_case
 
 from ecgframe import Codec, Compression, MessageType
 
-WAYS = [
-    copy.copy,
-    copy.deepcopy,
-    *[lambda codec, protocol=protocol: pickle.loads(pickle.dumps(codec, protocol)) for protocol in range(6)],
-]
+COPIES = [copy.copy, copy.deepcopy]
+PICKLES = [lambda codec, protocol=protocol: pickle.loads(pickle.dumps(codec, protocol)) for protocol in range(6)]
 OPTIONS = [
     {},
     {"version": 1},
@@ -25,11 +22,11 @@ OPTIONS = [
 ]
 
 
-@pytest.mark.parametrize("again", WAYS)
+@pytest.mark.parametrize("duplicate", COPIES + PICKLES)
 @each_case("options", OPTIONS, ids=str)
-def test_a_copy_has_the_same_configuration(again, options):
+def test_a_copy_has_the_same_configuration(duplicate, options):
     codec = Codec(**options)
-    other = again(codec)
+    other = duplicate(codec)
     assert type(other) is Codec
     assert other is not codec
     assert repr(other) == repr(codec)
@@ -53,9 +50,9 @@ class Named(Codec):
         self.name = name
 
 
-@pytest.mark.parametrize("again", WAYS[:2] + WAYS[4:])
-def test_a_subclass_keeps_its_attributes(again):
-    other = again(Named("bed 7", ndarray="binary", compression=None))
+@pytest.mark.parametrize("duplicate", COPIES + PICKLES[2:])  # protocols 0 and 1 keep no attributes
+def test_a_subclass_keeps_its_attributes(duplicate):
+    other = duplicate(Named("bed 7", ndarray="binary", compression=None))
     assert type(other) is Named
     assert other.name == "bed 7"
     assert repr(other) == repr(Codec(ndarray="binary", compression=None))

@@ -32,11 +32,16 @@ def serving(way, conversation, *, connection_id=None, timeout=120, **options):
     run(serve(), timeout, way.loop_factory)
 
 
-async def echo_to(handler_of, connection, message):
-    await handler_of().send_message(connection.id, message.type, message.data)
+class Echo:
+    """Sends each message of a peer back, through a handler that is set later."""
+
+    handler = None
+
+    async def on_message(self, connection, message):
+        await self.handler.send_message(connection.id, message.type, message.data)
 
 
-# --- talking ---
+# --- messages ---
 
 
 @each_way
@@ -75,21 +80,17 @@ def test_an_alert_arrives_with_its_type_and_flags(way):
 
 @each_way
 def test_an_application_can_answer(way):
-    answering = None
-
-    async def answer(connection, message):
-        await answering.send_message(connection.id, message.type, message.data)
+    echo = Echo()
 
     async def conversation(handler, port):
-        nonlocal answering
-        answering = handler
+        echo.handler = handler
         async with client(port) as peer:
             for sequence in range(100):
                 await peer.send("ECG_DATA", ECG | {"sequence": sequence})
             for sequence in range(100):
                 assert oracle.same(await peer.expect("ECG_DATA"), ECG | {"sequence": sequence})
 
-    serving(way, conversation, on_message=answer)
+    serving(way, conversation, on_message=echo.on_message)
 
 
 @each_way
@@ -147,14 +148,10 @@ def test_large_frames_pass_up_to_the_limit(way):
     limit = 1024 * 1024
     settings = Settings(max_payload=limit, rate_limit=None, compression=None)
     noise = os.urandom(limit - 100)
-    answering = None
-
-    async def answer(connection, message):
-        await answering.send_message(connection.id, message.type, message.data)
+    echo = Echo()
 
     async def conversation(handler, port):
-        nonlocal answering
-        answering = handler
+        echo.handler = handler
         async with client(port, max_size=None) as peer:
             for _ in range(3):
                 await peer.send("FEATURE_DATA", {"features": {}, "raw": noise})
@@ -164,7 +161,7 @@ def test_large_frames_pass_up_to_the_limit(way):
             await peer.connection.send(whole)
             assert await peer.expect("ECG_DATA") == bytes(limit - 5)
 
-    serving(way, conversation, settings=settings, on_message=answer)
+    serving(way, conversation, settings=settings, on_message=echo.on_message)
 
 
 @each_way
@@ -418,5 +415,5 @@ def local_port(peer):
     return peer.connection.local_address[1]
 
 
-def test_flags_reach_the_wire():
+def test_the_oracle_has_the_same_priority_flag():
     assert int(Flag.PRIORITY) == oracle.PRIORITY

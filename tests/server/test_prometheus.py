@@ -1,3 +1,5 @@
+"""The metrics of a handler in the formats of Prometheus, read by its own parsers."""
+
 import sys
 
 import pytest
@@ -20,13 +22,13 @@ PARSERS = {
 }
 
 
-class Counted:
+class StubHandler:
     """A substitute for a handler, with the numbers of some traffic."""
 
     def __init__(self) -> None:
         self.server_stats = server_stats = ServerStats()
         server_stats.accepted, server_stats.refused = 7, 1
-        server_stats.failed_accepts -= 5
+        server_stats.failed_accepts -= 5  # those before the handler: five more have failed since
         server_stats.closed.update({"1000": 3, "1013": 1})
         server_stats.counters.sent.update({MessageType.ECG_DATA: 41, MessageType.HEARTBEAT: 2})
         server_stats.counters.received.update({MessageType.SUBSCRIBE: 3})
@@ -72,7 +74,7 @@ def parsed(handler, accept="text/plain"):
 
 @pytest.mark.parametrize("accept", PARSERS)
 def test_both_formats_have_all_metrics(accept):
-    found = parsed(Counted(), accept)
+    found = parsed(StubHandler(), accept)
     assert {key: found[key] for key in found if key[0].startswith("ecgframe") and "_bucket" not in key[0]} == {
         ("ecgframe_messages_sent_total", "ECG_DATA"): 41,
         ("ecgframe_messages_sent_total", "HEARTBEAT"): 2,
@@ -141,7 +143,7 @@ def test_both_formats_have_all_metrics(accept):
 
 @pytest.mark.parametrize("accept", PARSERS)
 def test_a_histogram_has_the_buckets_of_the_handler(accept):
-    found = parsed(Counted(), accept)
+    found = parsed(StubHandler(), accept)
     name = "ecgframe_message_size_bytes_bucket", "sent"
     buckets = {key[2]: value for key, value in found.items() if key[:2] == name}
     assert len(buckets) == len(BYTES) + 1
@@ -149,7 +151,7 @@ def test_a_histogram_has_the_buckets_of_the_handler(accept):
 
 
 def test_a_new_handler_has_all_metrics():
-    handler = Counted()
+    handler = StubHandler()
     handler.server_stats, handler.streams, handler.backplane = ServerStats(), {}, LocalBackplane().stats()
     found = parsed(handler)
     assert ("ecgframe_compression_ratio", "sent") not in found
@@ -158,18 +160,18 @@ def test_a_new_handler_has_all_metrics():
 
 
 def test_names_of_streams_are_not_exported():
-    body, _ = exposition.Exposition(Counted()).answer("")
+    body, _ = exposition.Exposition(StubHandler()).answer("")
     assert b"bed" not in body
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="prometheus-client reads /proc")
 def test_metrics_of_the_process_are_included():
-    assert parsed(Counted())["process_open_fds",] > 0
+    assert parsed(StubHandler())["process_open_fds",] > 0
 
 
 def test_the_collector_works_in_a_registry_of_the_application():
     registry = client.CollectorRegistry(auto_describe=True)
-    registry.register(exposition.HandlerCollector(Counted()))
+    registry.register(exposition.HandlerCollector(StubHandler()))
     assert registry.get_sample_value("ecgframe_messages_sent_total", {"type": "ECG_DATA"}) == 41
 
 

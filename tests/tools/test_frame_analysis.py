@@ -1,3 +1,5 @@
+"""The examination of frames, which the tools show: fields, errors and their places, and records by their templates."""
+
 from __future__ import annotations
 
 import json
@@ -27,6 +29,10 @@ VECTORS = Path(__file__).parents[1] / "vectors"
 V4 = json.loads((VECTORS / "v4.json").read_text())
 REFUSED = json.loads((VECTORS / "refused.json").read_text()) + V4["refused"]
 GOOD = encode(MessageType.PING, {"n": 1}, version=1)
+WITHOUT_A_KEY = (0x202, Check.ENCRYPTION)
+"""The verdict of a codec without keys on a sealed frame."""
+WITHOUT_A_SIGNER = (0x202, Check.SIGNATURE)
+"""The verdict of a codec without keys on a signed frame."""
 
 
 def examine(octets, **options):
@@ -54,7 +60,7 @@ def test_a_header_that_is_cut_short_has_the_fields_that_are_there(size):
 
 @pytest.mark.slow
 @each_case("vector", REFUSED, ids=lambda v: v["name"])
-def test_a_refused_frame_is_refused_as_the_codec_does(vector):
+def test_a_refused_frame_is_refused_as_by_the_codec(vector):
     octets = bytes.fromhex(vector["frame"])
     limit = vector.get("max_payload", DEFAULT_MAX_PAYLOAD)
     expected = [verdict(one) for one in Codec(max_payload=limit, validate=True).decode_each(octets)]
@@ -70,11 +76,6 @@ def test_a_refused_frame_is_refused_as_the_codec_does(vector):
         else:
             assert verdict(one.error) == refused
     assert b"".join(one.octets for one in found) == octets
-
-
-WITHOUT_A_KEY = (0x202, Check.ENCRYPTION)
-WITHOUT_A_SIGNER = (0x202, Check.SIGNATURE)
-"""How a codec without keys judges a sealed frame."""
 
 
 def verdict(error):
@@ -109,7 +110,7 @@ def test_a_good_frame():
     assert frame.stream is None
 
 
-def test_frames_behind_one_with_a_damaged_payload_are_read():
+def test_frames_after_one_with_a_damaged_payload_are_read():
     broken = bytearray(GOOD)
     broken[-1] ^= 1
     first, second, third = examine(GOOD + bytes(broken) + encode(MessageType.SUBSCRIBE, {"stream": "ecg/1"}))
@@ -118,14 +119,14 @@ def test_frames_behind_one_with_a_damaged_payload_are_read():
     assert (third.number, third.stream, third.offset) == (3, "ecg/1", 2 * len(GOOD))
 
 
-def test_no_frame_is_read_behind_one_of_unknown_length():
+def test_no_frame_is_read_after_one_of_unknown_length():
     first, second = examine(GOOD + b"\x07" + GOOD)
     assert first.error is None
     assert second.error.check == 2
     assert second.octets == b"\x07" + GOOD
 
 
-def test_a_payload_that_is_cut_short_has_no_checksum_to_judge():
+def test_the_checksum_of_a_truncated_payload_is_not_compared():
     [frame] = examine(GOOD[:-1])
     assert (frame.error.check, frame.checksum, frame.is_intact) == (5, None, None)
     assert len(frame.payload) == frame.fields["length"] - 1
@@ -148,7 +149,7 @@ def test_control_messages_are_always_validated_and_data_messages_where_asked():
     assert examine(signal, validate=True)[0].error.check == 12
 
 
-def test_a_fault_that_is_known_is_taken_as_it_is():
+def test_a_known_fault_is_reported_as_it_is():
     fault = ProtocolError("as found before")
     [frame] = Examiner().examine(Delivery(GOOD + GOOD, offset=100, fault=fault))
     assert (frame.error, frame.offset, frame.octets) == (fault, 100, GOOD + GOOD)
@@ -190,10 +191,10 @@ ANSWER = encode(
 )
 
 
-def record(counts=COUNTS, **place):
+def record(counts=COUNTS, **numbering):
     payload = TEMPLATE.encode(counts, 5_000_000)
     form = Form.RECORD
-    return encode(MessageType.ECG_DATA, payload, version=4, form=form, **{"stream_id": 7, "sequence": 2, **place})
+    return encode(MessageType.ECG_DATA, payload, version=4, form=form, **{"stream_id": 7, "sequence": 2, **numbering})
 
 
 @pytest.mark.parametrize("explained", [OF_TEMPLATE, ANSWER], ids=["by a template", "by an answer"])
@@ -219,7 +220,7 @@ def test_templates_belong_to_a_direction_of_a_connection():
     assert only(record(), there).error.reason == "template"
 
 
-def test_a_later_template_replaces_the_one_of_its_number():
+def test_a_later_template_replaces_the_one_with_the_same_number():
     other = Template(1, "ecg/1", "int16", 2, {"sampling_rate": 250})
     later = encode(MessageType.STREAM_TEMPLATE, unpack(other.payload), version=4, stream_id=7, sequence=3)
     frames = examine(OF_TEMPLATE + record() + later + record())
@@ -227,7 +228,7 @@ def test_a_later_template_replaces_the_one_of_its_number():
     assert rates == [500, 250]
 
 
-def test_records_of_a_hostile_source_become_no_more_than_it_may_inflate():
+def test_records_of_a_hostile_source_are_inflated_up_to_the_budget():
     budget = Budget()
     flat = record(np.zeros((2, 1_000_000), "int16"))
     assert len(flat) < 70_000
@@ -239,7 +240,7 @@ def test_records_of_a_hostile_source_become_no_more_than_it_may_inflate():
 
 
 @pytest.mark.slow
-def test_only_so_many_templates_are_remembered():
+def test_the_number_of_remembered_templates_is_limited():
     seen = SeenTemplates()
     examiner = Examiner()
     for id in range(1, MOST_SEEN + 3):

@@ -1,3 +1,5 @@
+"""Sources of the tools: files of frames, hexadecimal text, standard input and captures; and their summaries."""
+
 from __future__ import annotations
 
 import io
@@ -38,15 +40,15 @@ def test_a_file_of_frames(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("large", [1, 9000])
-def test_standard_input(large):
-    octets = FILE * large
-    assert frames("-", octets) == FRAMES * large
-    assert frames("-", octets.hex().encode()) == FRAMES * large
-    packets = Connection().open().send(FILE * min(large, 900)).packets
+@pytest.mark.parametrize("times", [1, 9000])
+def test_standard_input(times):
+    octets = FILE * times
+    assert frames("-", octets) == FRAMES * times
+    assert frames("-", octets.hex().encode()) == FRAMES * times
+    packets = Connection().open().send(FILE * min(times, 900)).packets
     with open_source("-", io.BytesIO(capture(packets))) as source:
         assert isinstance(source, CaptureSource)
-        assert [one.octets for one in source.observations()] == [FILE * min(large, 900)]
+        assert [one.octets for one in source.observations()] == [FILE * min(times, 900)]
 
 
 @pytest.mark.parametrize(
@@ -58,7 +60,7 @@ def test_standard_input(large):
         "# as in the documentation\n" + "\n".join(f"{frame.hex(' ')}    a frame, in a map" for frame in FRAMES),
     ],
 )
-def test_hexadecimal(digits, tmp_path):
+def test_hexadecimal_text(digits, tmp_path):
     assert frames(digits) == FRAMES
     (tmp_path / "frames.txt").write_text(digits)
     assert frames(tmp_path / "frames.txt") == FRAMES
@@ -71,7 +73,7 @@ def test_bytes_between_frames_are_reported():
     assert (good.octets, good.offset) == (FRAMES[0], 7)
 
 
-def test_giving_up_is_told(monkeypatch):
+def test_the_last_remark_says_that_the_search_for_a_frame_was_given_up(monkeypatch):
     from ecgframe.tools import frame_stream
 
     monkeypatch.setattr(frame_stream, "SEARCH", 5)
@@ -79,7 +81,7 @@ def test_giving_up_is_told(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("text", "stdin", "words"),
+    ("text", "stdin", "message"),
     [
         ("nothing.frames", b"", "nothing.frames: there is no such file, and it is neither a ws:// address nor hexa"),
         ("-", b"", "standard input is empty"),
@@ -88,10 +90,10 @@ def test_giving_up_is_told(monkeypatch):
         ("z" * 5000, b"", "there is no such file"),
     ],
 )
-def test_other_files_are_refused(text, stdin, words):
+def test_other_files_are_refused(text, stdin, message):
     with pytest.raises(SourceError) as failed:
         observations(text, stdin)
-    assert words in str(failed.value)
+    assert message in str(failed.value)
 
 
 def test_a_summary_by_headers_and_one_by_frames_agree():
@@ -109,14 +111,14 @@ def test_a_summary_by_headers_and_one_by_frames_agree():
         if isinstance(observation, Delivery):
             for frame in examiner.examine(observation):
                 slow.add_examined(frame)
-    told, counted = slow.as_dict(), quick.as_dict()
-    signals = told["types"]["ECG_DATA"]
+    by_frames, by_headers = slow.as_dict(), quick.as_dict()
+    signals = by_frames["types"]["ECG_DATA"]
     assert (signals["frames"], signals["compressed"]) == (3, 3)
     assert signals["inflated_bytes"] > 3 * 4500 > signals["deflated_bytes"]
     signals["inflated_bytes"] = None
-    assert told.pop("places") == {"0x100": [f"frame 4: {quick.places[0x100][0].partition(': ')[2]}"]}
-    assert counted.pop("places").keys() == {"0x100"}
-    assert told == counted
+    assert by_frames.pop("places") == {"0x100": [f"frame 4: {quick.places[0x100][0].partition(': ')[2]}"]}
+    assert by_headers.pop("places").keys() == {"0x100"}
+    assert by_frames == by_headers
     assert (quick.frames, quick.nbytes, quick.broken_bytes) == (6, len(octets) - 5, 5)
     assert (quick.first, quick.last, quick.seconds) == (1_000_000, 5_000_000, 4.0)
     assert quick.flags == {"COMPRESSED": 3}

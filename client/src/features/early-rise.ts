@@ -1,4 +1,4 @@
-/** Detection of the beginning of a beat before the envelope shows it: otherwise the rate would fall late, or wrongly. */
+/** Detection of the beginning of a beat before the envelope shows it, so that the heart rate does not fall meanwhile. */
 
 /**
  * Returns the number of samples after which the signal first has a slope of at least `least`; null if never.

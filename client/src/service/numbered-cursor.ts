@@ -17,13 +17,13 @@ const REMEMBERED = 1024;
 /** Number of epochs whose messages may arrive: the current one, and the one before it. */
 const EPOCHS = 2;
 
-/** How many messages with one timestamp are told apart. */
-const AT_ONE_TIME = 4;
+/** Number of messages with the same timestamp, or the same key of their content, that are remembered. */
+const MAX_SAME_KEY = 4;
 /** Microseconds by which the timestamps may differ that two servers have given to one message. */
 const RESTAMPED_WITHIN = 60_000_000;
 
 /** A message that the viewer has; its line is null if its epoch was not known any more. */
-interface Had {
+interface ReceivedMessage {
   readonly line: Numbering | null;
   readonly mark: MessageMark;
   readonly timestamp: bigint;
@@ -106,9 +106,9 @@ export class NumberedCursor implements StreamPositions {
   /** Numbers of the current epoch that were refused over this connection, and over earlier ones. */
   #refused = new Set<number>();
   #refusedBefore = new Set<number>();
-  /** The latest messages that the viewer has: by their timestamps, and by what they say. */
-  readonly #had = new Map<bigint, Had[]>();
-  readonly #said = new Map<number, Had[]>();
+  /** The latest messages that the viewer has: by their timestamps, and by the first key of their content. */
+  readonly #byTimestamp = new Map<bigint, ReceivedMessage[]>();
+  readonly #byContent = new Map<number, ReceivedMessage[]>();
 
   constructor(stream: string) {
     this.#stream = stream;
@@ -125,22 +125,25 @@ export class NumberedCursor implements StreamPositions {
   }
 
   /**
-   * Notes what a message says that arrived. Returns whether the viewer lacks it: a message that it has from another epoch
-   * comes again when another server numbers it. Servers that are cut off from each other may give one message two
-   * timestamps, and two messages the same one. So a message was received if another one says the same, and has the same
-   * timestamp, or one near it and a time of its own.
+   * Notes the content of a message that arrived. Returns whether the viewer lacks it: a message that it has from another
+   * epoch comes again when another server numbers it. Servers that are cut off from each other may give one message two
+   * timestamps, and two messages the same one. So a message was received if another one has the same content, and the
+   * same timestamp, or one near it and a time of its own.
    */
   isFirst({ epoch }: StreamPosition, timestamp: bigint, message: Pick<Message, "type" | "data">): boolean {
     const line = this.#lineOf(epoch) ?? null;
     const mark = markOf(message);
     const keys = keysOf(mark);
-    for (const had of [this.#had.get(timestamp) ?? [], ...keys.map((key) => this.#said.get(key) ?? [])].flat()) {
-      const isNear = Math.abs(Number(had.timestamp - timestamp)) <= RESTAMPED_WITHIN;
-      if (had.line !== line && isNear && !differ(had.mark, mark)) return false;
+    for (const one of [
+      this.#byTimestamp.get(timestamp) ?? [],
+      ...keys.map((key) => this.#byContent.get(key) ?? []),
+    ].flat()) {
+      const isNear = Math.abs(Number(one.timestamp - timestamp)) <= RESTAMPED_WITHIN;
+      if (one.line !== line && isNear && !differ(one.mark, mark)) return false;
     }
-    const had = { line, mark, timestamp };
-    remember(this.#had, timestamp, had);
-    if (keys.length) remember(this.#said, keys[0], had);
+    const received = { line, mark, timestamp };
+    remember(this.#byTimestamp, timestamp, received);
+    if (keys.length) remember(this.#byContent, keys[0], received);
     return true;
   }
 
@@ -165,13 +168,13 @@ export class NumberedCursor implements StreamPositions {
       this.#begin(epoch, next, time);
     } else if (line.epoch === epoch && next > line.after) {
       const lost = line.lose(next - 1);
-      if (lost) gaps.push(this.#gap(line, time, this.#hasOfOthers(line) ? null : lost));
+      if (lost) gaps.push(this.#gap(line, time, this.#hasOfOtherEpochs(line) ? null : lost));
       this.#lines = [line];
       this.#prune(line);
     } else {
       // Another epoch, or the same one with smaller numbers, which the protocol forbids.
       gaps.push(this.#gap(line, time, null));
-      // A publisher may go on in its epoch when the server has forgotten it, and send again what is had.
+      // A publisher may go on in its epoch when the server has forgotten it, and send again what the viewer has.
       this.#lines = line.epoch === epoch ? [] : [line];
       this.#begin(epoch, next, time);
     }
@@ -179,8 +182,8 @@ export class NumberedCursor implements StreamPositions {
   }
 
   /** Returns whether the viewer has messages from other epochs: they may be those whose numbers are missing in this one. */
-  #hasOfOthers(line: Numbering): boolean {
-    return [...this.#had.values()].some((same) => same.some((had) => had.line !== line));
+  #hasOfOtherEpochs(line: Numbering): boolean {
+    return [...this.#byTimestamp.values()].some((same) => same.some((one) => one.line !== line));
   }
 
   /**
@@ -292,9 +295,9 @@ export class NumberedCursor implements StreamPositions {
   }
 }
 
-function remember<Key>(kept: Map<Key, Had[]>, key: Key, had: Had): void {
+function remember<Key>(kept: Map<Key, ReceivedMessage[]>, key: Key, message: ReceivedMessage): void {
   const same = kept.get(key) ?? [];
-  if (same.length < AT_ONE_TIME) same.push(had);
+  if (same.length < MAX_SAME_KEY) same.push(message);
   kept.set(key, same);
   if (kept.size > REMEMBERED) kept.delete(kept.keys().next().value as Key);
 }

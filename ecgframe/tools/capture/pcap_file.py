@@ -110,10 +110,10 @@ def _pcap_records(file: BinaryIO, header: struct.Struct, ticks: int, link: int) 
         if len(begin) < header.size:
             raise CaptureError("the file ends within the header of a packet")
         seconds, fraction, captured, _ = header.unpack(begin)
-        yield Packet(link, seconds + fraction / ticks, _exactly(file, captured))
+        yield Packet(link, seconds + fraction / ticks, _read_exactly(file, captured))
 
 
-def _exactly(file: BinaryIO, nbytes: int) -> bytes:
+def _read_exactly(file: BinaryIO, nbytes: int) -> bytes:
     """Read exactly ``nbytes``, in portions, so that a wrong length in the file costs no memory."""
     if nbytes > LARGEST_PACKET:
         raise CaptureError(f"a packet or block of {nbytes:,} bytes; the limit is {LARGEST_PACKET:,}")
@@ -148,8 +148,17 @@ class PcapWriter:
 
 
 class _Interface(NamedTuple):
+    """An interface of a capture.
+
+    Attributes:
+        link: its link type.
+        snap_length: bytes after which packets are truncated; 0 for no limit.
+        ticks: ticks of its clock per second.
+        offset: seconds to add to its times.
+    """
+
     link: int
-    most: int
+    snap_length: int
     ticks: int
     offset: int
 
@@ -219,7 +228,7 @@ class _PcapngReader:
         """Read the body of a block of ``size`` bytes, ``taken`` of which were read, and check the trailing size."""
         if size < 12 + taken or size % 4:
             raise CaptureError(f"a block of {size} bytes, which is an invalid size")
-        rest = _exactly(self._file, size - 8 - taken)
+        rest = _read_exactly(self._file, size - 8 - taken)
         if struct.unpack_from(f"{self._order}I", rest, len(rest) - 4)[0] != size:
             raise CaptureError(f"a block of {size:,} bytes does not end with its size")
         return rest[:-4]
@@ -227,14 +236,14 @@ class _PcapngReader:
     def _interface(self, body: bytes) -> _Interface:
         if len(body) < 8:
             raise CaptureError(f"the description of an interface in {len(body)} bytes, not at least 8")
-        link, most = struct.unpack_from(f"{self._order}H2xI", body)
+        link, snap_length = struct.unpack_from(f"{self._order}H2xI", body)
         ticks, offset = 1_000_000, 0
         for code, value in self._options(body, 8):
             if code == _RESOLUTION and len(value) == 1:
                 ticks = (2 if value[0] & 0x80 else 10) ** (value[0] & 0x7F)
             elif code == _OFFSET and len(value) == 8:
                 (offset,) = struct.unpack(f"{self._order}q", value)
-        return _Interface(link, most, ticks, offset)
+        return _Interface(link, snap_length, ticks, offset)
 
     def _options(self, body: bytes, start: int) -> Iterator[tuple[int, bytes]]:
         while start + 4 <= len(body):
@@ -264,7 +273,7 @@ class _PcapngReader:
             raise CaptureError(f"a packet in a block of {len(body)} bytes, not at least 4")
         interface = self._interface_of(0)
         (size,) = struct.unpack_from(f"{self._order}I", body)
-        captured = min(size, interface.most or size)
+        captured = min(size, interface.snap_length or size)
         if captured > len(body) - 4:
             raise CaptureError(f"a packet of {captured:,} bytes in a block that has {len(body) - 4:,} for it")
         return Packet(interface.link, self._time, body[4 : 4 + captured])
