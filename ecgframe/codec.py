@@ -1360,7 +1360,7 @@ def _check_bound(flat: FlatBuffer, start: int, stop: int) -> None:
     """Reject a sealed or signed record that does not name the content of its template: another could replace that."""
     head = read_record_head(flat, start, stop)
     if head[5] is None:
-        raise wrong_template(f"a sealed or signed record of template {head[0]} is not bound to its content", _OPTIONS_AT)
+        raise wrong_template(f"a sealed or signed record of template {head[0]} is not bound to it", _OPTIONS_AT)
 
 
 def _check_numbering(type: int, version: int, flags: int, form: int, stream_id: int, sequence: int) -> None:

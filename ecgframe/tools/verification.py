@@ -170,7 +170,7 @@ class _Pending:
     passed: Counter[bytes] = field(default_factory=Counter)
     """By signer, attestations that stand behind it and do not name it."""
     is_claimed: bool = False
-    """Whether an attestation of an unknown signer names it."""
+    """True if an attestation of an unknown signer names it."""
 
 
 @dataclass(slots=True)
