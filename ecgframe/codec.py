@@ -1203,7 +1203,7 @@ class Codec:
             start = offset + header.size
             stop = start + header.length
         if header.form_bits & _RECORD:
-            if header.bits & _ENCRYPTED:
+            if header.bits & (_ENCRYPTED | _SIGNED):
                 _check_bound(plain, start, stop)
             data = self._read_record(header.stream_id or 0, plain, start, stop, room, templates, meter, batch)
         else:
@@ -1357,10 +1357,10 @@ def _describe(
 
 
 def _check_bound(flat: FlatBuffer, start: int, stop: int) -> None:
-    """Reject a sealed record that does not name the content of its template: that could be replaced on the way."""
+    """Reject a sealed or signed record that does not name the content of its template: another could replace that."""
     head = read_record_head(flat, start, stop)
     if head[5] is None:
-        raise wrong_template(f"a sealed record of template {head[0]} is not bound to its content", _OPTIONS_AT)
+        raise wrong_template(f"a sealed or signed record of template {head[0]} is not bound to it", _OPTIONS_AT)
 
 
 def _check_numbering(type: int, version: int, flags: int, form: int, stream_id: int, sequence: int) -> None:

@@ -99,11 +99,21 @@ describe("a signature", () => {
     expect(summary(await client.took(frame, again))).toEqual(["received 2"]);
   });
 
+  test("of somebody unknown lets nothing go that is signed by somebody known", async () => {
+    const client = await watching();
+    const frames = [await signed(packed(2), others), await signed(packed(2), ours)];
+    (frames[1] as Uint8Array)[31] = 3;
+    expect(summary(await client.took(...frames))).toEqual(["received 2", "received 3"]);
+  });
+
   test("of a bound record only", async () => {
+    const stranger = new OpeningClient(); // knows no signers
+    await stranger.took(answer({ next: 1 }), templateFrame(told, 1));
     const client = await watching();
     const unbound = told.encode(new NdArray(new Int16Array(8), [2, 4], "int16"), 0n, 2, { delta: false });
     const frame = control(MessageType.ECG_DATA, unbound, { form: Form.RECORD, streamId: ID, sequence: 2 });
-    expect(summary(await client.took(await signed(frame, ours)))).toEqual(["refused 0x200 check 11"]);
+    for (const one of [client, stranger])
+      expect(summary(await one.took(await signed(frame, ours)))).toEqual(["refused 0x200 check 11"]);
   });
 
   test("is cut off where no signers are known", async () => {

@@ -18,7 +18,7 @@ from .held_frames import HELD_SECONDS, Held, HeldFrames
 from .negotiation import choice, common_capabilities, usable
 from .outgoing import encode_outgoing, encoding_for
 from .sealed_reader import NotYetOpened, SealedReader
-from .sealed_streams import KeptMessage, SealedStreams, can_open
+from .sealed_streams import KeptMessage, SealedStreams, SignedPlace, can_open
 from .session import AGREED_ALREADY, VERSION_OF_NEGOTIATION, Session
 from .state import Phase, Trigger
 from .timestamps import microseconds, seconds
@@ -134,7 +134,7 @@ class ClientSession(Session):
             return False
         self._check_signed(message, item)
         if opened is None:
-            return False
+            return item.signature is not None and self._came_signed(message, item)
         is_ahead = bool(int(message.flags) & _PRIORITY) or message.type is MessageType.ANOMALY_ALERT
         group = None if item.stream is None else item.stream.name
         if not self._is_releasing and not is_ahead and self._held.blocks(group):
@@ -144,8 +144,26 @@ class ClientSession(Session):
             self.counters.sealed[fault] += 1
             return True
         self.counters.sealed["opened"] += 1
-        message.stale = message.type in DATA_TYPES and self._sealed.is_stale(opened, message.data)
-        return False
+        message.stale = message.type in DATA_TYPES and self._sealed.is_stale(opened.key.stream, message.data)
+        return self._came_signed(message, item)
+
+    def _came_signed(self, message: Message, item: Decoded) -> bool:
+        """Return whether a signed message came before under another number; mark it if it is stale."""
+        if item.stream is None or self._sealed is None:
+            return False
+        if item.signature is not None:
+            message.stale = message.type in DATA_TYPES and self._sealed.is_stale(item.stream.name, message.data)
+        if item.signed is None:
+            return False
+        place = SignedPlace(item.stream.epoch, item.number, message.timestamp)
+        before = self._sealed_streams.take_signed(item.stream.name, item.signed, place)
+        if before is None:
+            return False
+        self.counters.sealed[NotOpened.REPEATED] += 1
+        is_handed_over = before.timestamp is not None and self._seen.is_handed_over(before.timestamp)
+        if int(message.flags) & _ACK_REQUIRED and is_handed_over:
+            self._say(MessageType.PONG, {"ack": message.timestamp, "type": int(message.type)})
+        return True
 
     def _check_signed(self, message: Message, item: Decoded) -> None:
         """Note what is known of a signature, and refuse a message that must be signed and is not.

@@ -57,6 +57,7 @@ class Decoded(NamedTuple):
         signature: of a signed frame, if its signers are known.
         digest: of a message of a stream that is not signed, for its attestation, if signers are known.
         payload: of a message of a stream, as packed, with its signature, if the session keeps payloads.
+        signed: digest of a message of a stream whose own signature is right.
     """
 
     result: Message | ProtocolError
@@ -70,6 +71,7 @@ class Decoded(NamedTuple):
     signature: Signature | None = None
     digest: bytes | None = None
     payload: bytes | None = None
+    signed: bytes | None = None
 
 
 class _Keyless:
@@ -212,6 +214,7 @@ class FrameMeter:
             stream = self._reader.stream_of(self._stream_id)
         opened = None if self._sealed is None else self._sealed.take_opened()
         signature = None if self._sealed is None else self._sealed.take_signature()
+        signed = None if self._sealed is None else self._sealed.take_signed()
         if self._sealed is not None and not isinstance(result, ProtocolError):
             result = self._sealed.checked(result)
         is_sealed = not isinstance(result, ProtocolError) and isinstance(result.data, SealedPayload)
@@ -241,6 +244,7 @@ class FrameMeter:
             signature,
             digest,
             payload,
+            signed,
         )
         self._frame_nbytes = self._frame_memory = self._room = 0
         self._is_limited = self._is_capped = False

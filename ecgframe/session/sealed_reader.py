@@ -112,6 +112,7 @@ class SealedReader:
         self.has_new_keys = False
         self.templates: Mapping[tuple[int, int], Template] | None = None
         self._signature: Signature | None = None
+        self._signed: bytes | None = None
         self._trailer = b""
         self._streams = streams
         self._stream_of = stream_of
@@ -184,6 +185,8 @@ class SealedReader:
             unfiltered = self._unfiltered(header.stream_id or 0, body)
         signed = verifier.verify(stream or "", int(header.type), form, payload, unfiltered=unfiltered)
         self._signature = signed.signature
+        if signed.signature is Signature.VALID and stream is not None:
+            self._signed = digest(stream, int(header.type), form, signed.payload if unfiltered is None else unfiltered)
         return signed.payload
 
     def _unfiltered(self, stream_id: int, record: memoryview) -> bytes:
@@ -225,6 +228,11 @@ class SealedReader:
         signature, self._signature = self._signature, None
         return signature
 
+    def take_signed(self) -> bytes | None:
+        """Return the digest of the message whose signature was found right since the last call."""
+        signed, self._signed = self._signed, None
+        return signed
+
     def check(self, header: Header, data: Any) -> None:
         """Compare the stream in the map with that of the key. See ``codec.PayloadOpener``."""
         if self.opened is not None:
@@ -239,12 +247,12 @@ class SealedReader:
         """Enter an opened payload whose message is accepted. Returns why not, if its counter was entered meanwhile."""
         return self._opener_of(opened.key.stream).take(opened)
 
-    def is_stale(self, opened: Opened, data: Any) -> bool:
-        """Return whether an opened message is older than its viewer allows."""
+    def is_stale(self, stream: str, data: Any) -> bool:
+        """Return whether a message of a stream, which was sealed or signed, is older than its viewer allows."""
         moment: Any = data.get("timestamp") if isinstance(data, dict) else None
         if isinstance(moment, datetime):
             moment = moment.timestamp()  # a naive one is taken as local time
-        return is_finite(moment) and self._streams.is_stale(opened.key.stream, float(moment))
+        return is_finite(moment) and self._streams.is_stale(stream, float(moment))
 
     def _opener_of(self, stream: str) -> Opener:
         opener = self._openers.get(stream)

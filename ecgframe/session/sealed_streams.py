@@ -5,9 +5,11 @@ Section "Sealed streams" of the specification.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from ..protocol import MAX_DIGESTS
 from ..seal import ReplayWindow
 from .attestations import StreamAttestations
 
@@ -48,15 +50,25 @@ class KeptMessage(NamedTuple):
     template: Template | None
 
 
+class SignedPlace(NamedTuple):
+    """Where a signed message came: epoch and number in its stream, and timestamp of its frame."""
+
+    epoch: int
+    number: int
+    timestamp: int | None
+
+
 class _Subscribed:
     """A stream that is subscribed to."""
 
-    __slots__ = ("attestations", "is_required", "stale_after", "window")
+    __slots__ = ("attestations", "is_required", "signed", "stale_after", "window")
 
     def __init__(self, is_required: bool, stale_after: float) -> None:
         self.is_required = is_required
         self.stale_after = stale_after
         self.window = ReplayWindow()
+        self.signed: OrderedDict[bytes, SignedPlace] = OrderedDict()
+        """By digest, where the messages with a right signature of their own came."""
         self.attestations: StreamAttestations | None = None
 
 
@@ -132,6 +144,25 @@ class SealedStreams:
         """Return the streams that had messages which may be attested."""
         found = [(name, known.attestations) for name, known in self._streams.items()]
         return [(name, attestations) for name, attestations in found if attestations is not None]
+
+    def take_signed(self, stream: str, digest: bytes, place: SignedPlace) -> SignedPlace | None:
+        """Enter a message whose own signature is right. Whoever forwards it could send it again under another number.
+
+        Args:
+            stream: name of the stream.
+            digest: of the message.
+            place: where it came.
+
+        Returns:
+            Where the same message came before, under another number; None if it did not.
+        """
+        known = self._streams.get(stream)
+        if known is None:
+            return None
+        before = known.signed.setdefault(digest, place)
+        if len(known.signed) > MAX_DIGESTS:
+            known.signed.popitem(last=False)
+        return None if before[:2] == place[:2] else before
 
     def is_stale(self, stream: str, seconds: float) -> bool:
         """Return whether a message of that time, in Unix seconds, is stale."""

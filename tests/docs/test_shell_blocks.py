@@ -6,6 +6,8 @@ The commands of debugging.md and troubleshooting.md run in tests of their own.
 import ast
 import re
 import shlex
+import shutil
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -35,6 +37,7 @@ COMMANDS = sorted(
         for command in line.partition("  #")[0].split("&&")
     }
 )
+SELF_SIGNED = next(command for _, command in COMMANDS if command.startswith("openssl req "))
 NOT_OURS = {
     "python3 -m venv .venv",
     "python3 -m venv --upgrade-deps .venv",
@@ -42,6 +45,7 @@ NOT_OURS = {
     "pre-commit install",
     "python setup.py --quiet build_ext --inplace",
     "openssl genpkey -algorithm ed25519 -out signing.pem",
+    SELF_SIGNED,
 }
 OURS = re.compile(r"(?:\.|ecgframe)\[([\w,]+)\]")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -112,6 +116,8 @@ def test_a_server_comes_up(command, tmp_path, monkeypatch):
     if "signing.pem" in command:
         pytest.importorskip("cryptography")
         signing_key(tmp_path / "signing.pem")
+    if "keys.json" in command:
+        make_keys_and_certificate()
     with live(*shlex.split(command)[2:]) as server:
         assert server.streams.split(" to ")[0] == "ecg/1"
 
@@ -123,10 +129,24 @@ def write_record(folder):
     (folder / "100.dat").write_bytes(lead.tobytes())
 
 
+def make_keys_and_certificate():
+    """Run the commands of the page that come before in the present folder."""
+    pytest.importorskip("cryptography")
+    if shutil.which("openssl") is None:
+        pytest.skip("needs openssl")
+    run("keys", "new", "keys.json", "ecg/1")
+    subprocess.run(shlex.split(SELF_SIGNED), check=True, capture_output=True)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("command", those(WATCHING))
-def test_a_stream_is_watched(command):
-    with live() as server:
+def test_a_stream_is_watched(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sealed = ()
+    if "wss://" in command:
+        make_keys_and_certificate()
+        sealed = ("--stream-keys", "keys.json", "--ssl-certfile", "tls.pem", "--ssl-keyfile", "tls-key.pem")
+    with live(*sealed) as server:
         assert run(*arguments(command, server.port)).output
 
 

@@ -39,9 +39,11 @@ ALERT_TYPE, DATA, TEMPLATE_TYPE = MessageType.ANOMALY_ALERT, MessageType.ECG_DAT
 class Viewer(Side):
     """A client that has negotiated, and the frames of a server that it hears."""
 
-    def __init__(self, version=4, keyring=None, capabilities=("encryption", "templates", "ack"), **begin):
+    def __init__(
+        self, version=4, keyring=None, capabilities=("encryption", "templates", "ack"), verifier=None, **begin
+    ):
         clock = Clock()
-        self.streams = SealedStreams(keyring, lambda: 1705314645.25 + clock.now)
+        self.streams = SealedStreams(keyring, lambda: 1705314645.25 + clock.now, verifier)
         settings = Settings(versions=(1, 2, 3, version) if version > 3 else (1, 2, 3)).with_encryption
         super().__init__(ClientSession(settings, clock.wall_clock_us(), sealed=self.streams), clock)
         self.version = version

@@ -623,7 +623,8 @@ export class ClientSession {
       this.#letGo(message, notTaken);
       return;
     }
-    if (signed?.digest && !(this.#seals as StreamSeals).takeDigest(position?.stream ?? "", signed.digest)) {
+    const proven = signed?.signature === "valid" && signed.digest; // a signature that proves nothing lets nothing go
+    if (proven && !(this.#seals as StreamSeals).takeDigest(position?.stream ?? "", proven)) {
       this.#letGo(message, "repeated");
       return;
     }
