@@ -8,6 +8,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from ..protocol import HISTORY_WINDOW
 from ..seal import ReplayWindow
 from .attestations import StreamAttestations
 
@@ -21,6 +22,15 @@ if TYPE_CHECKING:
 
 STALE_AFTER: Final = 90.0
 """Seconds after which a message of a sealed stream is stale: 60, and the 30 for which a server keeps messages."""
+
+
+def window_of_history() -> ReplayWindow:
+    """Return a window for the counters of one history.
+
+    It knows more counters than that of a subscription: what a server has to seal again, of old messages, has later
+    counters than what it still has sealed of those that follow.
+    """
+    return ReplayWindow(window=HISTORY_WINDOW)
 
 
 def can_open() -> bool:
