@@ -250,7 +250,9 @@ class ClientSession(Session):
     def _accept(self, message: Message, item: Decoded, now: float, events: list[Event]) -> None:
         """Accept a message, verify an attestation, and note what the next one has to name."""
         found: list[Attested | Unattested] = []
-        attestations = None if item.stream is None else self._sealed_streams.attestations_of(item.stream.name)
+        attestations = None
+        if item.stream is not None and item.stream.history is None:
+            attestations = self._sealed_streams.attestations_of(item.stream.name)
         if attestations is not None and message.type is MessageType.STREAM_ATTESTATION and item.packed is not None:
             assert item.stream is not None
             try:
