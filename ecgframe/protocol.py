@@ -218,6 +218,9 @@ SENDER_BYTES: Final = 2**38
 REPLAY_WINDOW: Final = 2**16
 """Number of the latest counters of a sender that a receiver distinguishes. It refuses older ones."""
 
+HISTORY_WINDOW: Final = 2**20
+"""The same for a history, in which messages that a server has to seal again have later counters than what follows."""
+
 SENDERS_KEPT: Final = 64
 """Senders of one key whose latest counters a receiver keeps. Of others, it keeps the highest counter only."""
 

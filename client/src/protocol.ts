@@ -326,6 +326,9 @@ export const SENDER_BYTES = 274_877_906_944;
 /** Number of the latest counters of a sender that a receiver distinguishes. It refuses older ones. */
 export const REPLAY_WINDOW = 65_536;
 
+/** The same for a history, in which messages that a server has to seal again have later counters than what follows. */
+export const HISTORY_WINDOW = 1_048_576;
+
 /** Senders of one key whose latest counters a receiver keeps. Of others, it keeps the highest counter only. */
 export const SENDERS_KEPT = 64;
 

@@ -333,7 +333,9 @@ class Client:
         They come in the class BULK: while live data waits, they have one part of eight of the bytes, so a subscription
         of the stream goes on as if nothing was. The stream need not be subscribed to. While ``capacity`` messages wait
         for the application, the server is asked for nothing more of it, and nothing else is held up; what the server
-        then no longer keeps is counted in ``lost``.
+        then no longer keeps is counted in ``lost``. A sealed stream is opened as with ``subscribe``, with the keys of
+        this client or those of the server, and each message arrives once in a history; messages whose key is not known
+        are counted in ``unopened`` as well. ``Message.stale`` is not set, as all of a history is old.
 
         Args:
             stream: its name.
@@ -343,7 +345,8 @@ class Client:
             capacity: number of messages that may wait before the rest is requested later.
 
         The iterator ends after the last message, or when its ``async with`` block is left. It raises:
-            PermissionDenied: 0x203, this client may not watch the stream, or the stream is sealed.
+            PermissionDenied: 0x203, this client may not watch the stream.
+            AuthenticationFailed: 0x202, the stream is sealed and cannot be opened here, or is to be sealed and is not.
             RateLimitExceeded: 0x204, too many histories at once.
             InvalidProtocolVersion: 0x100, the connection speaks an earlier version.
             ConnectionLost: the client does not reconnect any more.
@@ -655,7 +658,8 @@ class Client:
             subscription.note_attested(event.found)
 
     def _on_unopened(self, connection: Connection, event: FramesUnopened) -> None:
-        log.warning("%d sealed frames of %s are lost: their key did not come", event.frames, event.stream or "a stream")
+        what = event.stream or "a stream" if event.history is None else f"the history of {event.stream}"
+        log.warning("%d sealed frames of %s are lost: their key did not come", event.frames, what)
         self._subscriptions.unopened(event)
 
     def _on_round_trip(self, connection: Connection, event: RoundTrip) -> None:

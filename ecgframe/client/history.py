@@ -8,18 +8,20 @@ from contextlib import suppress
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
-from ..errors import InvalidProtocolVersion
+from ..errors import AuthenticationFailed, InvalidProtocolVersion
 from ..foreign_text import gated_logger
 from ..protocol import Check, ErrorCode, MessageType
+from ..session.sealed_streams import window_of_history
 from .backoff import as_error
 from .message_queue import MessageQueue, Pressure, QueuedItem
+from .sealing import why_not_sealed
 from .subscription import size_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..codec import Message
-    from ..session import StreamOf, SubscriptionAnswered
+    from ..session import FramesUnopened, SealedStreams, StreamOf, SubscriptionAnswered
     from .connection import Connection
     from .message_queue import Owner
 
@@ -42,7 +44,8 @@ class History(MessageQueue):
         stream: its name.
         start: the time from which messages were requested, in microseconds since 1970.
         stop: the time until which they were; None for the time of the request.
-        lost: messages that the server no longer had when it was their turn, or that were refused.
+        lost: messages that the server no longer had when it was their turn, or that were refused or not opened.
+        unopened: sealed messages whose key is not known; they count as lost.
         is_complete: whether the server has sent all that it has.
         pauses: how often the application had not taken what waited, so that the rest was requested later.
     """
@@ -53,6 +56,7 @@ class History(MessageQueue):
         self.start = start
         self.stop = stop
         self.lost = 0
+        self.unopened = 0
         self.is_complete = False
         self.pauses = 0
         self._rest = start
@@ -64,6 +68,8 @@ class History(MessageQueue):
         self._expected: set[int] = set()
         self._ahead: set[int] = set()
         """Numbers of alerts that arrived before messages in line: they come again with the rest."""
+        self._window = window_of_history()
+        """Counters of sealed messages that arrived, so that none arrives twice."""
 
     def __repr__(self) -> str:
         return f"<History of {self.stream!r}, {self.waiting} waiting>"
@@ -76,7 +82,7 @@ class History(MessageQueue):
         if connection.session.version < NUMBERED_SINCE:
             self.end(InvalidProtocolVersion("the history of a stream needs version 4", check=Check.VERSION))
             return
-        connection.session.ask_history(self.stream, number, self._rest, self._until)
+        connection.session.ask_history(self.stream, number, self._rest, self._until, window=self._window)
         connection.wake()
 
     def answered(self, answer: SubscriptionAnswered) -> bool:
@@ -141,10 +147,12 @@ class Histories:
 
     Args:
         owner: is told when a queue is left.
+        sealed: which streams have to be sealed.
     """
 
-    def __init__(self, owner: Owner) -> None:
+    def __init__(self, owner: Owner, sealed: SealedStreams) -> None:
         self._owner = owner
+        self._sealed = sealed
         self._numbers = count(1)
         self._connection: Connection | None = None
         self._open: dict[int, tuple[str, weakref.ref[History]]] = {}
@@ -163,9 +171,14 @@ class Histories:
     def _ask(self, history: History) -> None:
         number = next(self._numbers)
         self._open[number] = history.stream, weakref.ref(history, self._when_forgotten(number))
-        if self._connection is not None:
-            history.ask(self._connection, number)
-            self._forget_ended()
+        connection = self._connection
+        if connection is None:
+            return
+        if self._sealed.is_required(history.stream) and (why := why_not_sealed(connection)) is not None:
+            history.end(AuthenticationFailed(f"the history of {history.stream!r} is to be sealed, but {why}"))
+        else:
+            history.ask(connection, number)
+        self._forget_ended()
 
     def connected(self, connection: Connection) -> None:
         """Ask for what has not arrived, over a new connection."""
@@ -184,20 +197,24 @@ class Histories:
     def pressure_changed(self, history: History) -> None:
         """Ask for no more of a history that is full, and for the rest once there is room."""
         number = self._number_of(history)
-        if history.pressure and number is not None and number not in self._ending:
-            self._end_request(number)
-            self._ending.add(number)
-            self._paused.add(history)
-            history.pauses += 1
-            if history.pauses == 1:
-                text = "the history of %r waits until the application has taken %d messages"
-                log.info(text, history.stream, history.waiting)
-        elif history.pressure is Pressure.OVERFULL and number is not None:
-            self._forget_request(number)  # what is in transit comes again
+        if history.pressure and number is not None:
+            if number not in self._ending:
+                self._pause(history, number)
+            if history.pressure is Pressure.OVERFULL and self._connection is not None:
+                self._connection.session.forget_history(history.stream, number)  # what is in transit comes again
         elif not history.pressure and history in self._paused:
             self._paused.discard(history)
             if number is None:
                 self._ask(history)
+
+    def _pause(self, history: History, number: int) -> None:
+        self._end_request(number)
+        self._ending.add(number)
+        self._paused.add(history)
+        history.pauses += 1
+        if history.pauses == 1:
+            text = "the history of %r waits until the application has taken %d messages"
+            log.info(text, history.stream, history.waiting)
 
     def answered(self, answer: SubscriptionAnswered) -> None:
         """Process an answer that names a request."""
@@ -228,6 +245,11 @@ class Histories:
         if place.history is not None and (history := self._find(place.history)) is not None:
             history.lost += 1
             history.pass_over(number, None)
+
+    def unopened(self, event: FramesUnopened) -> None:
+        """Note messages whose key is not known."""
+        if event.history is not None and (history := self._find(event.history)) is not None:
+            history.unopened += event.frames
 
     def leave(self, history: History) -> None:
         """End a history that the application does not want any more."""

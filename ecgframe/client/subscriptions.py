@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import AuthenticationFailed, ProtocolError
 from ..foreign_text import gated_logger
-from ..libraries import how_to_install
-from ..protocol import Capability, ErrorCode
+from ..protocol import ErrorCode
 from ..session import ErrorReceived, FramesUnopened, StreamOf, SubscriptionAnswered, microseconds
 from ..session.sealed_streams import STALE_AFTER
 from .backoff import as_error
 from .history import Histories, History
 from .message_queue import MessageQueue, Pressure, QueuedItem
+from .sealing import why_not_sealed
 from .subscription import Subscription
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Subscriptions:
         self.unclaimed = 0
         self._delays = delays
         self._sealed = sealed
-        self.histories = Histories(self)
+        self.histories = Histories(self, sealed)
         self._connection: Connection | None = None
         self._subscriptions: dict[str, weakref.ref[Subscription]] = {}
         self._others: weakref.ref[MessageQueue] | None = None
@@ -264,6 +264,9 @@ class Subscriptions:
 
     def unopened(self, event: FramesUnopened) -> None:
         """Note that sealed frames are lost. Where they have numbers, the next message shows that."""
+        if event.history is not None:
+            self.histories.unopened(event)
+            return
         candidates = list(self)
         if not event.is_numbered and len(candidates) == 1:
             candidates[0].dropped_by_server(event.start, event.stop, event.frames, timed=True)
@@ -286,10 +289,8 @@ class Subscriptions:
 
     def _ask(self, subscription: Subscription, connection: Connection) -> None:
         stream = subscription.stream
-        if self._sealed.is_required(stream) and Capability.ENCRYPTION not in connection.session.capabilities:
-            self._give_up(
-                subscription, AuthenticationFailed(f"{stream!r} is to be sealed, but {_why_not_sealed(connection)}")
-            )
+        if self._sealed.is_required(stream) and (why := why_not_sealed(connection)) is not None:
+            self._give_up(subscription, AuthenticationFailed(f"{stream!r} is to be sealed, but {why}"))
             return
         connection.asked.add(stream)
         if connection.session.negotiated:
@@ -375,13 +376,6 @@ class Subscriptions:
     def _note_pressure(self) -> None:
         if self._connection:
             self._connection.note_pressure(max(self._pressures.values(), default=Pressure.ROOM))
-
-
-def _why_not_sealed(connection: Connection) -> str:
-    """Return why a connection has no capability ``encryption``, for a person."""
-    if Capability.ENCRYPTION not in connection.session.settings.capabilities:
-        return f"this client cannot open sealed payloads: {how_to_install('seal')}"
-    return "the server does not offer the capability 'encryption'"
 
 
 def _drop_notice(error: ErrorReceived) -> tuple[str, int, int, int] | None:

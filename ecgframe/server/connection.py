@@ -252,7 +252,7 @@ class Connection:
         if not self.is_open:
             return
         name, since = stream.name, request.since
-        keys = self._keys_for(name, request)
+        keys = self._keys_for(name, wants_keys=request.wants_keys)
         if name in self.subscriptions and since is None and request.epoch is None:
             binding = stream.binding(self.writer)
             if binding is not None:
@@ -277,12 +277,12 @@ class Connection:
                 self.writer.bring_up_to_date(stream)
         self.writer.flush()
 
-    def _keys_for(self, name: str, request: SubscribeRequested) -> tuple[Key, ...]:
+    def _keys_for(self, name: str, *, wants_keys: bool) -> tuple[Key, ...]:
         """The keys to hand out with the answer; they are noted as given."""
         seals = self._shared.seals
         if seals is None or not self.session.encoding.sealed or not seals.seals(name):
             return ()
-        if not request.wants_keys:
+        if not wants_keys:
             self.keys_given[name] = None
             return ()
         keys = seals.keys_of(name)
@@ -401,14 +401,20 @@ class Connection:
         self._forget_played()
         return len(self._playbacks) < MOST_AT_ONCE and (name, number) not in self._playbacks
 
-    def play_back(self, playback: Playback) -> None:
-        """Answer the request for a history, and begin to send it."""
+    def play_back(self, playback: Playback, *, wants_keys: bool = True) -> None:
+        """Answer the request for a history, and begin to send it.
+
+        Args:
+            playback: the history.
+            wants_keys: whether the peer wants the keys of a sealed stream.
+        """
         name, number = playback.stream.name, playback.number
         if not self.is_open:
             playback.close()
             return
         if playback.part is not None:
-            self.session.answer_subscription(name, "subscribed", history=number, part=playback.part)
+            keys = self._keys_for(name, wants_keys=wants_keys)
+            self.session.answer_subscription(name, "subscribed", history=number, part=playback.part, keys=keys)
             self._shared.stats.histories += 1
         self._playbacks[name, number] = playback
         self.writer.bring_up_to_date(playback)

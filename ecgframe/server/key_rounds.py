@@ -51,7 +51,7 @@ class KeyRounds:
         keys: dict[str, tuple[Key, ...] | None] = {}
         wanting: list[tuple[Connection, str, tuple[Key, ...]]] = []
         for connection in list(self._connections.values()):
-            for name in list(connection.subscriptions):
+            for name in connection.watched:
                 if name not in keys:
                     keys[name] = self._seals.keys_of(name) if self._seals.seals(name) else None
                 found = keys[name]
@@ -65,7 +65,7 @@ class KeyRounds:
 
     async def _visit(self, connection: Connection, name: str, keys: tuple[Key, ...]) -> None:
         answer = await self._rights.may_watch(connection, name)
-        if name not in connection.subscriptions:
+        if name not in connection.watched:
             return
         if answer is Answer.GRANTED:
             connection.hand_out(name, keys)

@@ -40,10 +40,6 @@ _KEPT_FLAGS: Final = int(Flag.PRIORITY)
 """Flags of a client's message that viewers get as well; the others concern only the client and this server."""
 
 
-OF_SEALED: Final = "there is no history of sealed streams: what comes again cannot be told from what is replayed"
-"""Why the history of a sealed stream is denied."""
-
-
 class Publish(Protocol):
     """``WebSocketBinaryHandler.publish``."""
 
@@ -249,9 +245,9 @@ class Requests:
                 stream.deliver_sealed(message, self._wall_clock_us(), now)
 
     def end_for_those_who_cannot(self, name: str) -> None:
-        """End the subscriptions of viewers that cannot get a stream which its publisher seals."""
+        """End the subscriptions and histories of viewers that cannot get a stream which its publisher seals."""
         for connection in list(self._connections.values()):
-            if name in connection.subscriptions and not can_watch(connection.session.encoding):
+            if name in connection.watched and not can_watch(connection.session.encoding):
                 connection.revoke(name, ErrorCode.AUTHENTICATION_FAILED, WHY_DENIED)
 
     def _check_template(self, stream: Stream, publisher: Publisher, template: Template, now: float) -> None:
@@ -347,16 +343,17 @@ class Requests:
             code, reason = ErrorCode.RATE_LIMIT_EXCEEDED, "too many histories at once, or a number that is in use"
         elif not await self._hooks.may(connection.info, "subscribe", name):
             code = ErrorCode.PERMISSION_DENIED
-        elif self._seals is not None and self._seals.seals(name):
-            code, reason = ErrorCode.PERMISSION_DENIED, OF_SEALED
+        elif (reason := connection.refusal(name, wants_keys=request.wants_keys)) is not None:
+            code = ErrorCode.AUTHENTICATION_FAILED
         if code is None:
             try:
                 with self._streams.hold(name) as stream:
                     await self._streams.join(stream)
-                    if stream.is_sealed_by_publisher:
-                        code, reason = ErrorCode.PERMISSION_DENIED, OF_SEALED
+                    if stream.is_sealed_by_publisher and not can_watch(connection.session.encoding):
+                        code, reason = ErrorCode.AUTHENTICATION_FAILED, WHY_DENIED
                     elif self._rights.round == asked_in:
-                        connection.play_back(self._streams.play_back(stream, connection.writer, request))
+                        playback = self._streams.play_back(stream, connection.writer, request)
+                        connection.play_back(playback, wants_keys=request.wants_keys)
                         return
             except TooManyStreams:
                 code = ErrorCode.RATE_LIMIT_EXCEEDED

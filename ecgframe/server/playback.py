@@ -29,7 +29,8 @@ CHUNK_FRAMES: Final = 64
 CHUNK_BYTES: Final = 64 * 1024
 """Bytes at which no further frame is queued."""
 
-_KEPT_FLAGS: Final = int(Flag.COMPRESSED | Flag.SIGNED)
+_KEPT_FLAGS: Final = int(Flag.COMPRESSED | Flag.ENCRYPTED | Flag.SIGNED)
+_ENCRYPTED: Final = int(Flag.ENCRYPTED)
 _BULK: Final = int(Form.BULK)
 _FLAGS_AT: Final = 2
 _FORM_AT: Final = 19
@@ -94,7 +95,7 @@ class Playback:
         if first is None or first.position is None or epoch is None:
             self._end = self._next
             return None
-        binding = epoch.binding(first.position.number)
+        binding = self.stream.sealed_binding(epoch.binding(first.position.number), self._viewer.session)
         templates = tuple(frame[:20] + self._id.to_bytes(4, "big") + frame[24:] for frame in binding.templates)
         return HistoryPart(binding._replace(id=self._id, templates=templates), last + 1, more)
 
@@ -119,6 +120,7 @@ class Playback:
             self.close()
             return False
         queued = nbytes = 0
+        must_be_sealed = session.encoding.sealed and self.stream.is_sealed  # it refuses what was published before
         for publication in ring.start_from(self._next):
             if publication.number >= self._end or queued >= CHUNK_FRAMES or nbytes >= CHUNK_BYTES:
                 break
@@ -131,7 +133,7 @@ class Playback:
             if position is None or position.id != self._epoch_id:
                 continue
             outgoing = outgoing or ring.frame(publication, session.encoding)
-            if outgoing is None or outgoing.number is None:
+            if outgoing is None or outgoing.number is None or (must_be_sealed and not _is_sealed(outgoing)):
                 continue  # it cannot be sent to this viewer
             queued += 1
             nbytes += outgoing.nbytes
@@ -174,3 +176,7 @@ class Playback:
         """Send no more. Calling this again does nothing."""
         self._is_over = True
         self._held.close()
+
+
+def _is_sealed(outgoing: Outgoing) -> bool:
+    return bool(outgoing.frame[_FLAGS_AT] & _ENCRYPTED)

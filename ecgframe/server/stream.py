@@ -716,6 +716,11 @@ class Stream:
         """True if the publisher of the present epoch seals its messages."""
         return self.numbering is not None and self.numbering.present.is_sealed
 
+    @property
+    def is_sealed(self) -> bool:
+        """True if this server or the publisher of the present epoch seals its messages."""
+        return self.is_sealed_by_publisher or (self._seals is not None and self._seals.seals(self.name))
+
     def _publish_template(
         self,
         template: Template,

@@ -18,7 +18,7 @@ from .held_frames import HELD_SECONDS, Held, HeldFrames
 from .negotiation import choice, common_capabilities, usable
 from .outgoing import encode_outgoing, encoding_for
 from .sealed_reader import NotYetOpened, SealedReader
-from .sealed_streams import KeptMessage, SealedStreams, SignedPlace, can_open
+from .sealed_streams import KeptMessage, SealedStreams, SignedPlace, can_open, window_of_history
 from .session import AGREED_ALREADY, VERSION_OF_NEGOTIATION, Session
 from .state import Phase, Trigger
 from .timestamps import microseconds, seconds
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..codec import Message
+    from ..seal import ReplayWindow
     from ..signing import Unattested
     from .frame_reader import StreamOf
     from .meter import Decoded
@@ -76,7 +77,7 @@ class ClientSession(Session):
         self._asked_for: set[int] = set()
         self._sealed_streams = SealedStreams() if sealed is None else sealed
         if {Capability.ENCRYPTION, Capability.SIGNING} & settings.capabilities and can_open():
-            self._sealed = SealedReader(self._sealed_streams, self._name_of)
+            self._sealed = SealedReader(self._sealed_streams, self._stream_of)
             if self._reader is not None:
                 self._reader.sealed = self._sealed
                 self._sealed.templates = self._reader.book
@@ -121,10 +122,9 @@ class ClientSession(Session):
 
     # --- sealed frames ---
 
-    def _name_of(self, id: int) -> str | None:
-        """Return the name of the stream with an id; None if it is not bound."""
-        stream = None if self._reader is None else self._reader.stream_of(id)
-        return None if stream is None else stream.name
+    def _stream_of(self, id: int) -> StreamOf | None:
+        """Return the stream with an id; None if it is not bound."""
+        return None if self._reader is None else self._reader.stream_of(id)
 
     def _holds(self, item: Decoded, now: float, events: list[Event]) -> bool:
         """Hold a frame that has to wait behind others, and let go of one whose counter was entered meanwhile."""
@@ -137,26 +137,28 @@ class ClientSession(Session):
             return item.signature is not None and self._came_signed(message, item)
         is_ahead = bool(int(message.flags) & _PRIORITY) or message.type is MessageType.ANOMALY_ALERT
         group = None if item.stream is None else item.stream.name
-        if not self._is_releasing and not is_ahead and self._held.blocks(group):
+        history = None if item.stream is None else item.stream.history
+        if history is None and not self._is_releasing and not is_ahead and self._held.blocks(group):
             self._hold(Held(group, item, None, item.nbytes, now + HELD_SECONDS), events, now)
             return True
-        if (fault := self._sealed.enter(opened)) is not None:
+        if (fault := self._sealed.enter(opened, history)) is not None:
             self.counters.sealed[fault] += 1
             return True
         self.counters.sealed["opened"] += 1
-        message.stale = message.type in DATA_TYPES and self._sealed.is_stale(opened.key.stream, message.data)
+        if history is None:  # what belongs to one is old because the past was asked for
+            message.stale = message.type in DATA_TYPES and self._sealed.is_stale(opened.key.stream, message.data)
         return self._came_signed(message, item)
 
     def _came_signed(self, message: Message, item: Decoded) -> bool:
         """Return whether a signed message came before under another number; mark it if it is stale."""
         if item.stream is None or self._sealed is None:
             return False
-        if item.signature is not None:
+        if item.signature is not None and item.stream.history is None:
             message.stale = message.type in DATA_TYPES and self._sealed.is_stale(item.stream.name, message.data)
         if item.signed is None:
             return False
         place = SignedPlace(item.stream.epoch, item.number, message.timestamp)
-        before = self._sealed_streams.take_signed(item.stream.name, item.signed, place)
+        before = self._sealed_streams.take_signed(item.stream.name, item.signed, place, item.stream.history)
         if before is None:
             return False
         self.counters.sealed[NotOpened.REPEATED] += 1
@@ -186,6 +188,11 @@ class ClientSession(Session):
             timestamp = error.timestamp
             if error.flags & _ACK_REQUIRED and timestamp is not None and self._seen.is_handed_over(timestamp):
                 self._say(MessageType.PONG, {"ack": timestamp, "type": int(error.type)})
+            return
+        if error.history is not None:  # nothing waits for the keys of a history, and it holds up nothing
+            self.counters.sealed[error.why] += 1
+            timestamp = error.timestamp or 0
+            events.append(FramesUnopened(error.stream, 1, timestamp, timestamp, True, error.history))
             return
         if error.stream is not None and error.stream not in self._sealed_streams:
             self.counters.sealed[error.why] += 1  # it was in transit when the subscription ended
@@ -260,7 +267,9 @@ class ClientSession(Session):
     def _accept(self, message: Message, item: Decoded, now: float, events: list[Event]) -> None:
         """Accept a message, verify an attestation, and note what the next one has to name."""
         found: list[Attested | Unattested] = []
-        attestations = None if item.stream is None else self._sealed_streams.attestations_of(item.stream.name)
+        attestations = None
+        if item.stream is not None and item.stream.history is None:
+            attestations = self._sealed_streams.attestations_of(item.stream.name)
         if attestations is not None and message.type is MessageType.STREAM_ATTESTATION and item.packed is not None:
             assert item.stream is not None
             try:
@@ -349,7 +358,16 @@ class ClientSession(Session):
             book = self._reader.book
             self._reassembly.forget(lambda id: book.is_live(id, stream))
 
-    def ask_history(self, stream: str, number: int, start: int, stop: int | None = None) -> None:
+    def ask_history(
+        self,
+        stream: str,
+        number: int,
+        start: int,
+        stop: int | None = None,
+        *,
+        window: ReplayWindow | None = None,
+        wants_keys: bool = True,
+    ) -> None:
         """Ask for messages of a stream that the server keeps; the event ``SubscriptionAnswered`` follows.
 
         Args:
@@ -357,10 +375,17 @@ class ClientSession(Session):
             number: of the request, not in use for another one of the stream.
             start: the time of the first one, in microseconds since 1970.
             stop: the time of the last one; None for now.
+            window: the counters of sealed messages of the history that were received before, over an earlier connection
+                or in an earlier part; None if there were none.
+            wants_keys: False if the server is to hand out no keys, although this side has none.
         """
         request: dict[str, Any] = {"stream": stream, "history": number, "start": seconds(start)}
         if stop is not None:
             request["stop"] = seconds(stop)
+        if self._sealed is not None:
+            if self._sealed.is_agreed and (not wants_keys or self._sealed_streams.has_own_keys(stream)):
+                request["keys"] = False
+            self._sealed.begin_history(stream, number, window_of_history() if window is None else window)
         if self._reader is not None:
             self._reader.histories.add((stream, number))
         self._say(MessageType.SUBSCRIBE, request)
@@ -370,6 +395,11 @@ class ClientSession(Session):
         if self._reader is not None:
             self._reader.histories.discard((stream, number))
         self._say(MessageType.UNSUBSCRIBE, {"stream": stream, "history": number})
+
+    def forget_history(self, stream: str, number: int) -> None:
+        """Let go of what is in transit of a history that was ended, unread: it is to be requested again."""
+        if self._reader is not None:
+            self._reader.book.unbind(stream, number)
 
     def unsubscribe(self, stream: str) -> None:
         """Unsubscribe from a stream; the event ``SubscriptionAnswered`` follows."""
@@ -416,6 +446,8 @@ class ClientSession(Session):
             return  # it only brings keys, which are taken already
         code, start = data.get("code"), data.get("from")
         reason = data.get("reason")
+        if message.version >= 4 and data.get("history") is not None and data["status"] != "subscribed":
+            self._note_end_of_history(data["stream"], int(data["history"]))
         events.append(
             SubscriptionAnswered(
                 data["stream"],
@@ -430,6 +462,12 @@ class ClientSession(Session):
                 *_history_of(data, message.version),
             )
         )
+
+    def _note_end_of_history(self, stream: str, number: int) -> None:
+        if self._reader is not None:
+            self._reader.histories.discard((stream, number))
+        if self._sealed is not None:
+            self._sealed.end_history(stream, number)
 
 
 def _history_of(data: Any, version: int) -> tuple[int | None, int | None, int | None]:

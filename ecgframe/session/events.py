@@ -199,6 +199,7 @@ class FramesUnopened:
         start: timestamp of the first, in microseconds since 1970.
         stop: timestamp of the last.
         is_numbered: whether they have numbers, which show the gap.
+        history: the request for a history to which they belong, which nothing waits for; None for what is live.
     """
 
     stream: str | None
@@ -206,6 +207,7 @@ class FramesUnopened:
     start: int
     stop: int
     is_numbered: bool
+    history: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

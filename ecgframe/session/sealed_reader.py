@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from datetime import datetime
 from hmac import compare_digest
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ..errors import AuthenticationFailed, InvalidDataFormat, ProtocolError
 from ..messages.rules import is_finite, is_integer
@@ -26,7 +26,7 @@ from ..protocol import (
     Form,
     MessageType,
 )
-from ..seal import Key, NotOpened, Opened, Opener, check_stream
+from ..seal import Key, NotOpened, Opened, Opener, ReplayWindow, check_stream
 from ..signing import Signature, digest, without_trailer
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ class NotYetOpened(InvalidDataFormat):
         type: type of the message.
         flags: flags of its header.
         timestamp: of its header, in microseconds since 1970.
+        history: the request for a history to which the frame belongs; None for what is live.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class NotYetOpened(InvalidDataFormat):
         type: int,
         flags: int,
         timestamp: int | None,
+        history: int | None = None,
     ) -> None:
         super().__init__(f"a sealed frame was not opened: {why}", check=Check.ENCRYPTION)
         self.why = why
@@ -78,6 +80,7 @@ class NotYetOpened(InvalidDataFormat):
         self.type = type
         self.flags = flags
         self.timestamp = timestamp
+        self.history = history
 
     def __reduce__(self) -> tuple[object, ...]:
         return _not_yet_opened, (self.why, self.key_id, self.stream, self.frame), self.__dict__
@@ -88,12 +91,27 @@ def _not_yet_opened(why: NotOpened, key_id: int, stream: str | None, frame: byte
     return NotYetOpened(why, key_id, stream, frame, type=0, flags=0, timestamp=None)
 
 
+class NamedStream(Protocol):
+    """What a reader needs of the stream with an id."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    @property
+    def history(self) -> int | None:
+        """The request for a history whose messages have the id; None for what is live."""
+
+
 class SealedReader:
     """Opens the sealed frames of one connection. It is a ``codec.PayloadOpener``.
 
+    What is live, and each history, has counters of its own: a message of a history was received before, or will be. So
+    it is not refused as a repetition, and what is repeated of it does not get among what is live.
+
     Args:
         streams: what outlives the connection.
-        stream_of: returns the name of the stream with an id; None if it is not bound.
+        stream_of: returns the stream with an id; None if it is not bound.
 
     Attributes:
         is_agreed: whether both sides agreed on the capability ``encryption``. Without it, no keys are taken.
@@ -105,7 +123,7 @@ class SealedReader:
 
     passes = False
 
-    def __init__(self, streams: SealedStreams, stream_of: Callable[[int], str | None]) -> None:
+    def __init__(self, streams: SealedStreams, stream_of: Callable[[int], NamedStream | None]) -> None:
         self.is_agreed = False
         self.opened: Opened | None = None
         self.again = False
@@ -118,7 +136,8 @@ class SealedReader:
         self._stream_of = stream_of
         self._keys: dict[int, Key] = {}
         self._by_stream: dict[str, OrderedDict[int, None]] = {}
-        self._openers: dict[str, Opener] = {}
+        self._openers: dict[str | tuple[str, int], Opener] = {}
+        self._histories: dict[tuple[str, int], ReplayWindow] = {}
 
     # --- as a keyring ---
 
@@ -139,6 +158,23 @@ class SealedReader:
         """Return whether a plain message of the stream is refused."""
         return stream in self._by_stream or self._streams.is_required(stream)
 
+    # --- histories ---
+
+    def begin_history(self, stream: str, number: int, window: ReplayWindow) -> None:
+        """Open the frames of a history, and take its keys.
+
+        Args:
+            stream: its name.
+            number: of the request.
+            window: the counters of this history that were received, over all connections.
+        """
+        self._histories[stream, number] = window
+
+    def end_history(self, stream: str, number: int) -> None:
+        """Forget a history of which no frame will come."""
+        self._histories.pop((stream, number), None)
+        self._openers.pop((stream, number), None)
+
     # --- opening ---
 
     def open(self, header: Header, payload: memoryview) -> bytes:
@@ -148,11 +184,12 @@ class SealedReader:
             NotYetOpened: it was received before, or its key is unknown.
             ProtocolError: as ``Opener.open``.
         """
-        name = self._stream_of(header.stream_id) if header.stream_id else None
+        place = self._stream_of(header.stream_id) if header.stream_id else None
+        name, history = (None, None) if place is None else (place.name, place.history)
         key_id = int.from_bytes(payload[:4], "big")
         key = self.find(key_id) if len(payload) >= SEAL_OVERHEAD else None
         known = name if name is not None else None if key is None else key.stream
-        opened = self._opener_of(known or "").open(
+        opened = self._opener_of(known or "", history).open(
             payload,
             version=header.version,
             type=int(header.type),
@@ -166,7 +203,14 @@ class SealedReader:
             frame = bytes(header) + bytes(payload) if is_held else b""
             stream = name if key is None else key.stream
             raise NotYetOpened(
-                opened, key_id, stream, frame, type=header.type, flags=header.bits, timestamp=header.timestamp
+                opened,
+                key_id,
+                stream,
+                frame,
+                type=header.type,
+                flags=header.bits,
+                timestamp=header.timestamp,
+                history=history,
             )
         self.opened = opened
         return opened.payload
@@ -178,12 +222,14 @@ class SealedReader:
         self._trailer = bytes(payload[body.nbytes :]) if self.keeps else b""
         if verifier is None:
             return body
-        stream = self._stream_of(header.stream_id) if header.stream_id else None
+        place = self._stream_of(header.stream_id) if header.stream_id else None
         form = header.form_bits
         unfiltered: bytes | None = None
         if form & _RECORD:
             unfiltered = self._unfiltered(header.stream_id or 0, body)
-        signed = verifier.verify(stream or "", int(header.type), form, payload, unfiltered=unfiltered)
+        signed = verifier.verify(
+            "" if place is None else place.name, int(header.type), form, payload, unfiltered=unfiltered
+        )
         self._signature = signed.signature
         if signed.signature is Signature.VALID and stream is not None:
             self._signed = digest(stream, int(header.type), form, signed.payload if unfiltered is None else unfiltered)
@@ -214,9 +260,10 @@ class SealedReader:
 
     def digest(self, stream_id: int, type: int, form: int, payload: memoryview) -> bytes | None:
         """Return the digest of a message for its attestation; None if its stream or its template is not known."""
-        stream = self._stream_of(stream_id)
-        if stream is None or stream not in self._streams:
+        place = self._stream_of(stream_id)
+        if place is None or place.name not in self._streams:
             return None
+        stream = place.name
         if form & _RECORD:
             number = template_number(payload)
             template = None if self.templates is None else self.templates.get((stream_id, number))
@@ -243,9 +290,13 @@ class SealedReader:
         opened, self.opened = self.opened, None
         return opened
 
-    def enter(self, opened: Opened) -> NotOpened | None:
-        """Enter an opened payload whose message is accepted. Returns why not, if its counter was entered meanwhile."""
-        return self._opener_of(opened.key.stream).take(opened)
+    def enter(self, opened: Opened, history: int | None = None) -> NotOpened | None:
+        """Enter an opened payload whose message is accepted, where it belongs: among what is live, or in a history.
+
+        Returns:
+            None; or why not, if its counter was entered meanwhile.
+        """
+        return self._opener_of(opened.key.stream, history).take(opened)
 
     def is_stale(self, stream: str, data: Any) -> bool:
         """Return whether a message of a stream, which was sealed or signed, is older than its viewer allows."""
@@ -254,13 +305,14 @@ class SealedReader:
             moment = moment.timestamp()  # a naive one is taken as local time
         return is_finite(moment) and self._streams.is_stale(stream, float(moment))
 
-    def _opener_of(self, stream: str) -> Opener:
-        opener = self._openers.get(stream)
-        window = self._streams.window_of(stream)
+    def _opener_of(self, stream: str, history: int | None = None) -> Opener:
+        key = stream if history is None else (stream, history)
+        opener = self._openers.get(key)
+        window = self._streams.window_of(stream) if history is None else self._histories.get((stream, history))
         if opener is None or (window is not None and opener.window is not window):
             if len(self._openers) >= MAX_STREAM_IDS:
                 self._openers.clear()
-            opener = self._openers[stream] = Opener(self, window)
+            opener = self._openers[key] = Opener(self, window)
         return opener
 
     # --- plain messages ---
@@ -269,8 +321,8 @@ class SealedReader:
         """Return the error for a plain frame whose header names a sealed stream."""
         if header.bits & _ENCRYPTED or not header.stream_id:
             return None
-        name = self._stream_of(header.stream_id)
-        return None if name is None or not self.requires(name) else plain_refused()
+        place = self._stream_of(header.stream_id)
+        return None if place is None or not self.requires(place.name) else plain_refused()
 
     def check_message(self, message: Message) -> AuthenticationFailed | None:
         """Return the error for a plain message whose map names a sealed stream."""
@@ -300,12 +352,15 @@ class SealedReader:
             return
         entries = message.data.pop("keys", None)
         stream = message.data.get("stream")
-        if entries is None or not self.is_agreed or not isinstance(stream, str) or stream not in self._streams:
+        if entries is None or not self.is_agreed or not isinstance(stream, str) or not self._watches(stream):
             return
         if message.data.get("status") != "subscribed" or self._streams.has_own_keys(stream):
             return
         for key in _read_keys(entries, stream):
             self._take(key)
+
+    def _watches(self, stream: str) -> bool:
+        return stream in self._streams or any(name == stream for name, _ in self._histories)
 
     def _take(self, key: Key) -> None:
         own = self._streams.keyring

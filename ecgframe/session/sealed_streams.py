@@ -9,7 +9,7 @@ from collections import OrderedDict
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from ..protocol import MAX_DIGESTS
+from ..protocol import HISTORY_WINDOW, MAX_DIGESTS
 from ..seal import ReplayWindow
 from .attestations import StreamAttestations
 
@@ -23,6 +23,19 @@ if TYPE_CHECKING:
 
 STALE_AFTER: Final = 90.0
 """Seconds after which a message of a sealed stream is stale: 60, and the 30 for which a server keeps messages."""
+
+
+KEPT_HISTORIES: Final = 8
+"""Histories of a stream, the latest, of which is known where signed messages came."""
+
+
+def window_of_history() -> ReplayWindow:
+    """Return a window for the counters of one history.
+
+    It knows more counters than that of a subscription: what a server has to seal again, of old messages, has later
+    counters than what it still has sealed of those that follow.
+    """
+    return ReplayWindow(window=HISTORY_WINDOW)
 
 
 def can_open() -> bool:
@@ -61,7 +74,7 @@ class SignedPlace(NamedTuple):
 class _Subscribed:
     """A stream that is subscribed to."""
 
-    __slots__ = ("attestations", "is_required", "signed", "stale_after", "window")
+    __slots__ = ("attestations", "histories", "is_required", "signed", "stale_after", "window")
 
     def __init__(self, is_required: bool, stale_after: float) -> None:
         self.is_required = is_required
@@ -69,6 +82,8 @@ class _Subscribed:
         self.window = ReplayWindow()
         self.signed: OrderedDict[bytes, SignedPlace] = OrderedDict()
         """By digest, where the messages with a right signature of their own came."""
+        self.histories: OrderedDict[int, OrderedDict[bytes, SignedPlace]] = OrderedDict()
+        """The same of each history, by its request: its messages were received before, or will be."""
         self.attestations: StreamAttestations | None = None
 
 
@@ -145,13 +160,16 @@ class SealedStreams:
         found = [(name, known.attestations) for name, known in self._streams.items()]
         return [(name, attestations) for name, attestations in found if attestations is not None]
 
-    def take_signed(self, stream: str, digest: bytes, place: SignedPlace) -> SignedPlace | None:
+    def take_signed(
+        self, stream: str, digest: bytes, place: SignedPlace, history: int | None = None
+    ) -> SignedPlace | None:
         """Enter a message whose own signature is right. Whoever forwards it could send it again under another number.
 
         Args:
             stream: name of the stream.
             digest: of the message.
             place: where it came.
+            history: the request for a history to which it belongs; None for what is live.
 
         Returns:
             Where the same message came before, under another number; None if it did not.
@@ -159,9 +177,12 @@ class SealedStreams:
         known = self._streams.get(stream)
         if known is None:
             return None
-        before = known.signed.setdefault(digest, place)
-        if len(known.signed) > MAX_DIGESTS:
-            known.signed.popitem(last=False)
+        signed = known.signed if history is None else known.histories.setdefault(history, OrderedDict())
+        if len(known.histories) > KEPT_HISTORIES:
+            known.histories.popitem(last=False)
+        before = signed.setdefault(digest, place)
+        if len(signed) > MAX_DIGESTS:
+            signed.popitem(last=False)
         return None if before[:2] == place[:2] else before
 
     def is_stale(self, stream: str, seconds: float) -> bool:

@@ -32,7 +32,7 @@ async def everybody(*_):
 
 def relaying_handler(**options):
     return WebSocketBinaryHandler(
-        settings=Settings(versions=V4), authorize=everybody, **{"takes_sealed": True, **options}
+        settings=Settings(versions=V4), **{"authorize": everybody, "takes_sealed": True, **options}
     )
 
 

@@ -152,6 +152,7 @@ export class Past {
     }
     if (this.#history !== asking) return; // another stream is shown
     this.#history = null;
+    if (asking.unopened > 0) why = "this page does not have the keys";
     const text = restored > 0 ? `${duration(restored / samplingRate)} loaded` : "";
     const missing = missingIn(signal.buffer.gaps, 0, signal.buffer.end) / samplingRate;
     const rest = isGap

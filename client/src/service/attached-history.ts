@@ -20,6 +20,8 @@ export interface AttachedHistory {
   passed(number: number, timestamp: bigint | null): void;
   /** Notes that a message was refused. */
   refused(number: number): void;
+  /** Notes that the key of a sealed message is not known. */
+  notOpened(): void;
   /** Notes that there will be no other connection. */
   closed(error: Error): void;
 }

@@ -25,8 +25,10 @@ export class History implements AttachedHistory {
   readonly finished: Promise<void>;
   /** Number of messages that were passed to the callback. */
   received = 0;
-  /** Number of messages that the server no longer had when it was their turn, or that were refused. */
+  /** Number of messages that the server no longer had when it was their turn, or that were refused or not opened. */
   lost = 0;
+  /** Number of sealed messages whose key is not known; they count as lost. */
+  unopened = 0;
   /** The time from which the rest is requested. */
   #rest: bigint;
   #more: bigint | null = null;
@@ -77,7 +79,12 @@ export class History implements AttachedHistory {
       this.#finish(new ProtocolError(ErrorCode.INVALID_PROTOCOL_VERSION, "the history of a stream needs version 4"));
       return;
     }
-    connection.session.askHistory(this.stream, request, this.#rest, this.#stop);
+    if (connection.session.lacksSeal(this.stream)) {
+      const why = `the stream "${this.stream}" is sealed, and the server has not agreed on encryption`;
+      this.#finish(new ProtocolError(ErrorCode.AUTHENTICATION_FAILED, why));
+      return;
+    }
+    connection.session.askHistory(this.stream, request, this.#rest, this.#stop, this);
     connection.wake();
   }
 
@@ -133,6 +140,10 @@ export class History implements AttachedHistory {
   refused(number: number): void {
     this.#expected.delete(number);
     this.lost++;
+  }
+
+  notOpened(): void {
+    this.unopened++;
   }
 
   disconnected(): void {

@@ -4,11 +4,20 @@
  */
 import type { AnsweredKey } from "../codec/control-messages.js";
 import { fieldOf } from "../codec/fields.js";
-import { checkStream, Key, type Keyring, type Opened, Opener, type OpenOptions, StoredKeys } from "../codec/seal.js";
+import {
+  checkStream,
+  Key,
+  type Keyring,
+  type Opened,
+  Opener,
+  type OpenOptions,
+  ReplayWindow,
+  StoredKeys,
+} from "../codec/seal.js";
 import { type Attested, digest, type Unattested, Verifier } from "../codec/signing.js";
 import { hexOf, joined } from "../codec/webcrypto.js";
 import { ProtocolError } from "../errors.js";
-import { Capability, ErrorCode, type MessageType } from "../protocol.js";
+import { Capability, ErrorCode, HISTORY_WINDOW, type MessageType } from "../protocol.js";
 import type { Arrival, Outcome, SignedBy, Unverified } from "../session/arrivals.js";
 import type { StreamPosition } from "../session/stream-book.js";
 import type { NotTaken, StreamSeals } from "../session/stream-seals.js";
@@ -58,6 +67,12 @@ export class Sealing {
   }
 }
 
+/** What was received of a history, over all its requests. */
+interface Reviewed {
+  readonly opener: Opener;
+  readonly digests: Set<string>;
+}
+
 /** The keys of a service, and what was received with them. */
 export class SealedStreams implements StreamSeals {
   /** Keys of the application. */
@@ -71,6 +86,7 @@ export class SealedStreams implements StreamSeals {
   readonly #subscribed = new Set<string>();
   /** Streams of which a key was received; also after their subscription has ended. */
   readonly #hadKeys = new Set<string>();
+  readonly #keyring: Keyring = { current: () => null, find: (keyId) => this.#find(keyId) };
   readonly #verifier: Promise<Verifier> | null;
   readonly #required: ReadonlySet<MessageType>;
   /** By stream. */
@@ -80,6 +96,9 @@ export class SealedStreams implements StreamSeals {
   onAttestation: (stream: string, found: Attested | Unattested) => void = () => {};
   /** By stream; each has the replay window of the present subscription. */
   readonly #openers = new Map<string, Opener>();
+  /** What was received of histories, by request, and by what asks for them. */
+  readonly #histories = new Map<number, Reviewed>();
+  readonly #reviewed = new WeakMap<object, Reviewed>();
 
   constructor({ keys, signers, requireSignature = [] }: SealingOptions) {
     this.#verifier = signers ? Verifier.create(signers) : null;
@@ -116,6 +135,27 @@ export class SealedStreams implements StreamSeals {
     this.#digests.delete(stream);
     this.#attestations.get(stream)?.end();
     this.#attestations.delete(stream);
+  }
+
+  // --- histories ---
+
+  beginHistory(request: number, owner: object): void {
+    const reviewed = this.#reviewed.get(owner) ?? {
+      // A server that seals old messages again gives them later counters than those that follow have.
+      opener: new Opener(this.#keyring, new ReplayWindow({ window: HISTORY_WINDOW })),
+      digests: new Set<string>(),
+    };
+    this.#reviewed.set(owner, reviewed);
+    this.#histories.set(request, reviewed);
+  }
+
+  endHistory(request: number): void {
+    this.#histories.delete(request);
+  }
+
+  #ofHistory(request: number): Reviewed {
+    if (!this.#histories.has(request)) this.beginHistory(request, {}); // frames of one that was ended
+    return this.#histories.get(request) as Reviewed;
   }
 
   // --- keys ---
@@ -164,12 +204,14 @@ export class SealedStreams implements StreamSeals {
   // --- messages ---
 
   /** Opens a frame. It never rejects: an error is the result. */
-  async open({ frame: { header, payload }, stream, place }: Arrival): Promise<Outcome> {
+  async open({ frame: { header, payload }, stream, history, place }: Arrival): Promise<Outcome> {
     try {
       const { type, flags, form = 0 } = header;
       const version = header.version as 3 | 4;
       const options: OpenOptions = { version, type, flags, form, stream, again: place !== null };
-      return await this.#openerOf(stream ?? this.#streamOf(payload)).open(payload, options);
+      const opener =
+        history === null ? this.#openerOf(stream ?? this.#streamOf(payload)) : this.#ofHistory(history).opener;
+      return await opener.open(payload, options);
     } catch (error) {
       if (error instanceof ProtocolError) return error;
       const why = `the payload cannot be opened: ${error}`;
@@ -181,8 +223,9 @@ export class SealedStreams implements StreamSeals {
     checkStream(opened, data, version);
   }
 
-  take(opened: Opened): NotTaken | null {
-    return this.#openerOf(opened.key.stream).take(opened) as NotTaken | null;
+  take(opened: Opened, history: number | null): NotTaken | null {
+    const opener = history === null ? this.#openerOf(opened.key.stream) : this.#ofHistory(history).opener;
+    return opener.take(opened) as NotTaken | null;
   }
 
   isStale(stream: string, data: unknown): boolean {
@@ -218,9 +261,9 @@ export class SealedStreams implements StreamSeals {
     }
   }
 
-  takeDigest(stream: string, digest: string): boolean {
-    const had = this.#digests.get(stream) ?? new Set();
-    this.#digests.set(stream, had);
+  takeDigest(stream: string, digest: string, history: number | null): boolean {
+    const had = history === null ? (this.#digests.get(stream) ?? new Set()) : this.#ofHistory(history).digests;
+    if (history === null) this.#digests.set(stream, had);
     if (had.has(digest)) return false;
     had.add(digest);
     if (had.size > DIGESTS_KEPT) had.delete(had.values().next().value as string);
@@ -233,6 +276,7 @@ export class SealedStreams implements StreamSeals {
 
   /** Notes that the connection is lost: what waits for an attestation waits for the next one. */
   disconnected(): void {
+    this.#histories.clear();
     for (const one of this.#attestations.values()) one.pause();
   }
 
@@ -261,7 +305,7 @@ export class SealedStreams implements StreamSeals {
   #openerOf(stream: string): Opener {
     let opener = this.#openers.get(stream);
     if (!opener) {
-      opener = new Opener({ current: () => null, find: (keyId) => this.#find(keyId) });
+      opener = new Opener(this.#keyring);
       this.#openers.set(stream, opener);
     }
     return opener;

@@ -650,6 +650,9 @@ export class WebSocketBinaryService implements PublisherHost, HistoryHost {
         else this.#historyOf(event.position)?.refused(event.position.number);
         this.#events.emit("error", { error: event.error, ...(bytes ? { frame: withoutKeys(bytes) } : {}) });
         break;
+      case "unopened":
+        this.#historyOf(event.position)?.notOpened();
+        break;
       case "key-missing":
         this.#subscriptions.keyMissing(event.stream);
         break;

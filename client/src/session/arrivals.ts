@@ -50,6 +50,8 @@ export interface Arrival {
   readonly frame: DeferredFrame;
   /** Name of the stream; null if the header names none, as in version 3. */
   readonly stream: string | null;
+  /** The request of the history to which the frame belongs; null for what is live. */
+  readonly history: number | null;
   /** Of a template in an answer: its place there. */
   readonly place: number | null;
   /** What opening it had as a result; undefined until it is known, and null if the frame is not sealed. */
@@ -92,11 +94,12 @@ export class Arrivals {
     return this.#laneOf(header).length > 0;
   }
 
-  add(frame: DeferredFrame, stream: string | null, place: number | null = null): void {
+  add(frame: DeferredFrame, stream: string | null, history: number | null, place: number | null = null): void {
     const isSealed = isOfSealed(frame.header);
     this.#put({
       frame,
       stream,
+      history,
       place,
       outcome: isSealed ? undefined : null,
       verdict: undefined,
@@ -131,6 +134,11 @@ export class Arrivals {
     arrival.isUnderWay = false;
     arrival.outcome = outcome;
     this.#underWay--;
+  }
+
+  /** Returns true if frames of a history wait. */
+  hasOfHistory(request: number): boolean {
+    return [...this.#urgent, ...this.#ordered].some(({ history }) => history === request);
   }
 
   /** Removes and returns the next frame whose turn it is; undefined if the first of both lanes are still being opened. */

@@ -85,6 +85,8 @@ export type SessionEvent =
   | { kind: "signed"; arrival: Arrival; unverified: Unverified }
   /** Frames wait for a key that is not known. `stream` is null if their header names none, as in version 3. */
   | { kind: "key-missing"; stream: string | null }
+  /** A sealed message of a history was let go, as its key is not known: nothing waits for it. */
+  | { kind: "unopened"; position: StreamPosition }
   /** A message arrived whose number was received before. Its subscription decides whether it is acknowledged again. */
   | { kind: "repeated"; position: StreamPosition; message: Acknowledgeable }
   | {
@@ -231,6 +233,8 @@ export class ClientSession {
   readonly #wanted = new Set<string>();
   /** The requests for histories that are not over, by number, with their streams. */
   readonly #histories = new Map<number, string>();
+  /** Answers that end histories of which frames are still being opened. */
+  readonly #endings: [SubscriptionAnswer, Message][] = [];
   readonly #positions: StreamPositions;
   readonly #seals: StreamSeals | null;
   readonly #answerLater: ((answer: () => void) => void) | null;
@@ -488,12 +492,21 @@ export class ClientSession {
   ): void {
     const numbers = position && this.numbered ? { epoch: position.epoch, after: position.after } : {};
     const time = since === null ? {} : { since: typeof since === "bigint" ? seconds(since) : since };
-    const keys = this.capabilities.has(Capability.ENCRYPTION) && this.#seals?.hasOwnKeys(stream) ? { keys: false } : {};
     this.#wanted.add(stream);
     // The server sends an unfinished message again, if it belongs to what follows.
     if (since !== null || position) this.#reassembly.forget((id) => this.#book.isLive(id, stream));
     const limit = catchUp !== null && (since !== null || position) ? { catch_up: catchUp } : {};
-    this.#say(MessageType.SUBSCRIBE, { stream, ...numbers, ...time, ...limit, ...keys });
+    this.#say(MessageType.SUBSCRIBE, { stream, ...numbers, ...time, ...limit, ...this.#ownKeys(stream) });
+  }
+
+  /** Asks for no keys of a stream of which the application has some. */
+  #ownKeys(stream: string): { keys?: false } {
+    return this.capabilities.has(Capability.ENCRYPTION) && this.#seals?.hasOwnKeys(stream) ? { keys: false } : {};
+  }
+
+  /** Returns true if a stream is to be sealed, and sealed messages were not agreed on. */
+  lacksSeal(stream: string): boolean {
+    return (this.#seals?.isSealed(stream) ?? false) && !this.capabilities.has(Capability.ENCRYPTION);
   }
 
   /**
@@ -501,11 +514,19 @@ export class ClientSession {
    *
    * @param request a number that is not in use
    * @param stop null for those until now
+   * @param owner the same object for all requests of one history, so that no sealed message arrives twice
    */
-  askHistory(stream: string, request: number, start: bigint, stop: bigint | null): void {
+  askHistory(stream: string, request: number, start: bigint, stop: bigint | null, owner: object = {}): void {
     this.#histories.set(request, stream);
+    this.#seals?.beginHistory(request, owner);
     const until = stop === null ? {} : { stop: seconds(stop) };
-    this.#say(MessageType.SUBSCRIBE, { stream, history: request, start: seconds(start), ...until });
+    this.#say(MessageType.SUBSCRIBE, {
+      stream,
+      history: request,
+      start: seconds(start),
+      ...until,
+      ...this.#ownKeys(stream),
+    });
   }
 
   /** Asks for no more of a history. */
@@ -618,19 +639,21 @@ export class ClientSession {
       this.#checkSigned(type, signed);
     }
     if (STREAM_TYPES.has(type) && !DATA_TYPES.has(type)) this.#explain(message, position, payload);
-    const notTaken = opened && (this.#seals as StreamSeals).take(opened);
+    const history = position?.history ?? null;
+    const notTaken = opened && (this.#seals as StreamSeals).take(opened, history);
     if (notTaken) {
       this.#letGo(message, notTaken);
       return;
     }
     const proven = signed?.signature === "valid" && signed.digest; // a signature that proves nothing lets nothing go
-    if (proven && !(this.#seals as StreamSeals).takeDigest(position?.stream ?? "", proven)) {
+    if (proven && !(this.#seals as StreamSeals).takeDigest(position?.stream ?? "", proven, history)) {
       this.#letGo(message, "repeated");
       return;
     }
     if (opened) this.sealed.opened++;
     if (signed?.digest) this.signatures[signed.signature === "valid" ? "valid" : "unknownSigner"]++;
-    if (position && !signed && this.#seals?.verifies) this.#noteUnsigned(message, payload, position);
+    if (position && history === null && !signed && this.#seals?.verifies)
+      this.#noteUnsigned(message, payload, position);
     this.framesReceived++;
     if (spoken && !NO_BEGINNING.has(type) && this.#react("frame") === "assume") this.#assume(version, events);
     if (this.#isRepetition(message)) return;
@@ -696,7 +719,7 @@ export class ClientSession {
     place: number | null = null,
     stream: string | null = this.#streamOf(frame.header),
   ): void {
-    this.#arrivals.add(frame, stream, place);
+    this.#arrivals.add(frame, stream, this.#book.positionOf(frame.header)?.history ?? null, place);
     if (this.#arrivals.cost > MOST_WAITING + this.#settings.maxPayload)
       this.#abandon(CloseCode.TRY_LATER, `${this.#arrivals.size} frames wait to be opened`);
   }
@@ -715,6 +738,7 @@ export class ClientSession {
       this.#takeArrival(next, now, events);
     if (this.closing) return;
     for (const arrival of this.#arrivals.start()) events.push({ kind: "sealed", arrival });
+    for (const [data, message] of this.#endings.splice(0)) this.#onSubscriptionAck(data, message, events);
   }
 
   #takeArrival(arrival: Arrival, now: number, events: SessionEvent[]): void {
@@ -725,7 +749,12 @@ export class ClientSession {
     } else if (outcome instanceof ProtocolError) {
       this.#refuse(place === null ? outcome : inTemplates(outcome, place), now, events, place === null ? header : null);
     } else if (outcome === "unknown key") {
-      this.#hold(arrival, now, events);
+      const position = this.#book.positionOf(header);
+      if (position?.history === undefined) this.#hold(arrival, now, events);
+      else {
+        this.sealed.unknownKey++;
+        if (place === null) events.push({ kind: "unopened", position });
+      }
     } else if (typeof outcome === "string") {
       this.#letGo(header, outcome);
     } else {
@@ -748,9 +777,10 @@ export class ClientSession {
 
   // --- signatures ---
 
-  #mustVerify({ version, type, flags }: Header): boolean {
-    if (!this.#seals?.verifies || version < NUMBERED_SINCE) return false;
-    return (flags & Flag.SIGNED) !== 0 || type === MessageType.STREAM_ATTESTATION;
+  #mustVerify(header: Header): boolean {
+    if (!this.#seals?.verifies || header.version < NUMBERED_SINCE) return false;
+    if (header.flags & Flag.SIGNED) return true;
+    return header.type === MessageType.STREAM_ATTESTATION && this.#book.positionOf(header)?.history === undefined;
   }
 
   #unverified({ header, payload, trailer }: Frame): Unverified {
@@ -786,15 +816,15 @@ export class ClientSession {
   /** Returns the message with what opening and verifying have shown. */
   #marked(message: Message, position: StreamPosition | null, opened: Opened | null, signed: SignedBy | null): Message {
     const stream = opened?.key.stream ?? position?.stream ?? "";
-    const isStale = (opened || signed) && this.#seals?.isStale(stream, message.data);
+    const isStale = position?.history === undefined && (opened || signed) && this.#seals?.isStale(stream, message.data);
     if (!isStale && !signed) return message;
     const { signature, signer } = signed ?? {};
     return { ...message, ...(isStale && { stale: true }), ...(signature && { signature }), ...(signer && { signer }) };
   }
 
   /** Returns true if a message was received, or its stream unsubscribed, while its frame waited. */
-  #isNotWanted({ frame: { header }, place, stream }: Arrival): boolean {
-    if (place !== null) return this.#book.idOf(stream as string) !== header.streamId;
+  #isNotWanted({ frame: { header }, place, stream, history }: Arrival): boolean {
+    if (place !== null) return this.#book.idOf(stream as string, history) !== header.streamId;
     return (header.streamId ?? 0) !== 0 && !this.#book.admits(header);
   }
 
@@ -957,11 +987,19 @@ export class ClientSession {
     const request = this.numbered && data.history !== undefined ? Number(data.history) : null;
     const isWanted = request === null ? this.#wanted.has(stream) : this.#histories.get(request) === stream; // not if nobody asked, or the stream was unsubscribed meanwhile
     if (request !== null) requireMoment(data, "more");
-    if (keys && isWanted) this.#seals?.takeKeys(stream, keys);
+    if (request !== null && status !== "subscribed" && this.#arrivals.hasOfHistory(request)) {
+      this.#endings.push([data, message]); // until they are opened
+      return;
+    }
+    const takesKeys = isWanted || (rotation && [...this.#histories.values()].includes(stream));
+    if (keys && takesKeys) this.#seals?.takeKeys(stream, keys);
     if (rotation && status === "subscribed") return;
     if (status !== "subscribed") {
       this.#book.unbind(stream, request);
-      if (request !== null) this.#histories.delete(request);
+      if (request !== null) {
+        this.#histories.delete(request);
+        this.#seals?.endHistory(request);
+      }
     } else if (line && isWanted) this.#book.bind(line.id, stream, line.epoch, request);
     else if (line) this.#book.note(line.id);
     events.push({

@@ -27,8 +27,15 @@ export interface StreamSeals {
    * @throws ProtocolError 0x202, check 8, reason "stream"
    */
   check(opened: Opened, data: unknown, version: 3 | 4): void;
-  /** Enters the counter of a message that is taken. Returns null, or why the message is discarded. */
-  take(opened: Opened): NotTaken | null;
+  /**
+   * Enters the counter of a message that is taken, where it belongs: among what is live, or in a history. Returns null, or why
+   * the message is discarded.
+   */
+  take(opened: Opened, history: number | null): NotTaken | null;
+  /** Begins to open the frames of a history. What was received of it is known by its owner, over all its requests. */
+  beginHistory(request: number, owner: object): void;
+  /** Notes that no more frames of a history will come. */
+  endHistory(request: number): void;
   /** Returns true if a message is older than it may be. */
   isStale(stream: string, data: unknown): boolean;
 
@@ -37,7 +44,7 @@ export interface StreamSeals {
   /** Returns true if messages of that type have to be signed, by a known signer. */
   requiresSignature(type: MessageType): boolean;
   /** Enters the digest of a signed message that is taken. Returns false if it was received before. */
-  takeDigest(stream: string, digest: string): boolean;
+  takeDigest(stream: string, digest: string, history: number | null): boolean;
   /** Notes a message without a trailer that is taken, which an attestation may name later. It returns at once. */
   noteUnsigned(position: StreamPosition, type: MessageType, form: number, payload: Uint8Array): void;
 }
