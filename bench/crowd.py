@@ -20,15 +20,16 @@ ROOM = 1 << 20
 KEY = base64.b64encode(bytes(16)).decode()
 
 
-def websocket_frame(payload: bytes) -> bytes:
-    """Return a binary message as a client sends it, with a mask of zeros."""
+def websocket_frame(message: bytes | str) -> bytes:
+    """Return a message as a client sends it, with a mask of zeros; a str is a text message."""
+    first, payload = (0x81, message.encode()) if isinstance(message, str) else (0x82, message)
     size = len(payload)
     if size < 126:
-        head = struct.pack(">BB", 0x82, 0x80 | size)
+        head = struct.pack(">BB", first, 0x80 | size)
     elif size < 1 << 16:
-        head = struct.pack(">BBH", 0x82, 0x80 | 126, size)
+        head = struct.pack(">BBH", first, 0x80 | 126, size)
     else:
-        head = struct.pack(">BBQ", 0x82, 0x80 | 127, size)
+        head = struct.pack(">BBQ", first, 0x80 | 127, size)
     return head + bytes(4) + payload
 
 
@@ -46,7 +47,7 @@ def first_message(received: bytes) -> tuple[bytes, int] | None:
     return (received[head : head + size], head + size) if len(received) >= head + size else None
 
 
-def open_websocket(port: int, receive_buffer: int | None = None) -> tuple[socket.socket, bytes]:
+def open_websocket(port: int, receive_buffer: int | None = None, path: str = "/ws") -> tuple[socket.socket, bytes]:
     """Open a connection to a server on this machine; return it, and the bytes received after the handshake."""
     sock = socket.socket()
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -54,7 +55,7 @@ def open_websocket(port: int, receive_buffer: int | None = None) -> tuple[socket
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     sock.connect(("127.0.0.1", port))
     sock.sendall(
-        f"GET /ws HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n\r\n".encode()
     )
     received = b""
@@ -93,7 +94,13 @@ class Crowd:
         self._process.join()
 
     async def open(
-        self, port: int, viewers: int, says: Sequence[bytes] = (), hears: int = 0, reads: bool = True
+        self,
+        port: int,
+        viewers: int,
+        says: Sequence[bytes | str] = (),
+        hears: int = 0,
+        reads: bool = True,
+        path: str = "/ws",
     ) -> int:
         """Open connections.
 
@@ -103,11 +110,12 @@ class Crowd:
             says: messages that each viewer sends when the connection is open.
             hears: number of messages that each viewer receives before counting.
             reads: whether the viewers continue reading then.
+            path: path at which they connect.
 
         Returns:
             A number by which the other methods find these viewers.
         """
-        return await self._ask("open", port, viewers, list(says), hears, reads)
+        return await self._ask("open", port, viewers, list(says), hears, reads, path)
 
     async def received(self, group: int, nbytes: int) -> float:
         """Wait until each viewer has received ``nbytes``; return the time of that (time.monotonic)."""
@@ -199,10 +207,10 @@ class _Watcher:
 
     # --- commands ---
 
-    def open(self, port: int, viewers: int, says: list[bytes], hears: int, reads: bool) -> None:
+    def open(self, port: int, viewers: int, says: list[bytes | str], hears: int, reads: bool, path: str) -> None:
         group = _Group()
         for _ in range(viewers):
-            sock, received = open_websocket(port)
+            sock, received = open_websocket(port, path=path)
             for message in says:
                 sock.sendall(websocket_frame(message))
             for _ in range(hears):

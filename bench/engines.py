@@ -9,6 +9,7 @@ pings, so the libraries send none.
 import asyncio
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
@@ -40,21 +41,25 @@ NAMES = {
 }
 
 
+SAMPLES = 92
+"""Samples of each lead in a message, unless another number is given: a frame of 2.3 kB."""
+
+
 @cache
-def message() -> dict[str, Any]:
-    """Return 92 ms of twelve leads at 1000 Hz, as ADC counts: a frame of 2.3 kB."""
+def message(samples: int = SAMPLES) -> dict[str, Any]:
+    """Return so many samples of twelve leads at 1000 Hz, as ADC counts."""
     record = shipped_ecg()
     return {
-        "signal": np.ascontiguousarray(record.signal[:, :92], "int16"),
+        "signal": np.ascontiguousarray(record.signal[:, :samples], "int16"),
         "sampling_rate": record.sampling_rate,
         "stream": STREAM,
     }
 
 
 @cache
-def frame() -> bytes:
+def frame(samples: int = SAMPLES) -> bytes:
     """Return the frame that viewers receive, except for its timestamp."""
-    return CODEC.encode(MessageType.ECG_DATA, message(), timestamp=1)
+    return CODEC.encode(MessageType.ECG_DATA, message(samples), timestamp=1)
 
 
 def opening(*, subscribes: bool = True) -> list[bytes]:
@@ -93,16 +98,22 @@ class Station:
     Attributes:
         port: port that it listens on.
         publish: sends the message to all viewers.
-        says: the first messages of a viewer.
+        says: the first messages of a viewer; a str is a text message.
         hears: number of messages that a viewer receives before the first published one.
         handler: the handler; None for a bare library.
+        path: path at which viewers connect.
+        more: bytes that a viewer receives with each published message, besides the message.
+        spent: returns the seconds of processor time that the server has taken so far.
     """
 
     port: int
     publish: Callable[[], Awaitable[object]]
-    says: list[bytes] = field(default_factory=list)
+    says: list[bytes | str] = field(default_factory=list)
     hears: int = 0
     handler: WebSocketBinaryHandler | None = None
+    path: str = "/ws"
+    more: int = 0
+    spent: Callable[[], float] = time.process_time
 
 
 Engine = Callable[..., AbstractAsyncContextManager[Station]]
@@ -121,7 +132,7 @@ def installed() -> dict[str, Engine]:
 
 
 @asynccontextmanager
-async def _websockets(*, tls: Certificate | None = None, **_: Any) -> AsyncIterator[Station]:
+async def _websockets(*, tls: Certificate | None = None, samples: int = SAMPLES, **_: Any) -> AsyncIterator[Station]:
     import websockets
 
     connections = set()
@@ -137,7 +148,7 @@ async def _websockets(*, tls: Certificate | None = None, **_: Any) -> AsyncItera
             connections.discard(connection)
 
     async def publish() -> None:
-        websockets.broadcast(connections, frame())
+        websockets.broadcast(connections, frame(samples))
 
     options = {"compression": None, "ping_interval": None, "backlog": BACKLOG, **_secure(tls)}
     async with websockets.serve(serve, "127.0.0.1", 0, **options) as server:
@@ -145,7 +156,7 @@ async def _websockets(*, tls: Certificate | None = None, **_: Any) -> AsyncItera
 
 
 @asynccontextmanager
-async def _picows(*, tls: Certificate | None = None, **_: Any) -> AsyncIterator[Station]:
+async def _picows(*, tls: Certificate | None = None, samples: int = SAMPLES, **_: Any) -> AsyncIterator[Station]:
     import picows
 
     binary, transports = picows.WSMsgType.BINARY, set()
@@ -167,7 +178,7 @@ async def _picows(*, tls: Certificate | None = None, **_: Any) -> AsyncIterator[
 
     async def publish() -> None:
         for transport in transports:
-            transport.send(binary, frame())
+            transport.send(binary, frame(samples))
 
     server = await picows.ws_create_server(lambda request: Echo(), "127.0.0.1", 0, backlog=BACKLOG, **_secure(tls))
     try:
@@ -192,33 +203,41 @@ async def _handler(**settings: Any) -> AsyncIterator[WebSocketBinaryHandler]:
         yield handler
 
 
-def _station(handler: WebSocketBinaryHandler, port: int) -> Station:
+def _station(handler: WebSocketBinaryHandler, port: int, samples: int) -> Station:
     async def publish() -> None:
-        await handler.publish(STREAM, MessageType.ECG_DATA, message())
+        await handler.publish(STREAM, MessageType.ECG_DATA, message(samples))
 
     return Station(port, publish, opening(), hears=2, handler=handler)
 
 
 @asynccontextmanager
-async def _on_websockets(*, tls: Certificate | None = None, **settings: Any) -> AsyncIterator[Station]:
+async def _on_websockets(
+    *, tls: Certificate | None = None, samples: int = SAMPLES, **settings: Any
+) -> AsyncIterator[Station]:
     from ecgframe.server.adapters.websockets import serve
 
     options = {"ping_interval": None, **_secure(tls)}
     async with _handler(**settings) as handler, serve(handler, "127.0.0.1", 0, **options) as server:
-        yield _station(handler, next(iter(server.sockets)).getsockname()[1])
+        yield _station(handler, next(iter(server.sockets)).getsockname()[1], samples)
 
 
 @asynccontextmanager
-async def _on_picows(*, tls: Certificate | None = None, **settings: Any) -> AsyncIterator[Station]:
+async def _on_picows(
+    *, tls: Certificate | None = None, samples: int = SAMPLES, **settings: Any
+) -> AsyncIterator[Station]:
     from ecgframe.server.adapters.picows import serve
 
     async with _handler(**settings) as handler, serve(handler, "127.0.0.1", 0, **_secure(tls)) as server:
-        yield _station(handler, server.sockets[0].getsockname()[1])
+        yield _station(handler, server.sockets[0].getsockname()[1], samples)
 
 
 @asynccontextmanager
 async def _on_starlette(
-    *, listener: socket.socket | None = None, tls: Certificate | None = None, **settings: Any
+    *,
+    listener: socket.socket | None = None,
+    tls: Certificate | None = None,
+    samples: int = SAMPLES,
+    **settings: Any,
 ) -> AsyncIterator[Station]:
     import uvicorn
     from starlette.applications import Starlette
@@ -239,14 +258,16 @@ async def _on_starlette(
         server = uvicorn.Server(uvicorn.Config(app, timeout_graceful_shutdown=1, log_level="error", **options))
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         try:
-            yield _station(handler, listener.getsockname()[1])
+            yield _station(handler, listener.getsockname()[1], samples)
         finally:
             server.should_exit = True
             await serving
 
 
 @asynccontextmanager
-async def _on_aiohttp(*, tls: Certificate | None = None, **settings: Any) -> AsyncIterator[Station]:
+async def _on_aiohttp(
+    *, tls: Certificate | None = None, samples: int = SAMPLES, **settings: Any
+) -> AsyncIterator[Station]:
     from aiohttp import web
 
     from ecgframe.server.adapters.aiohttp import accept, listen
@@ -262,7 +283,7 @@ async def _on_aiohttp(*, tls: Certificate | None = None, **settings: Any) -> Asy
         await runner.setup()
         await web.SockSite(runner, listen("127.0.0.1", 0), ssl_context=tls and tls.context()).start()
         try:
-            yield _station(handler, runner.addresses[0][1])
+            yield _station(handler, runner.addresses[0][1], samples)
         finally:
             await handler.close()
             await runner.cleanup()

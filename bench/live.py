@@ -9,7 +9,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from statistics import median
@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from ecgframe import Codec, MessageType
 
 from .crowd import Crowd, bytes_on_the_wire, first_message, more_of, open_websocket, websocket_frame
-from .engines import STREAM, Station, frame, installed, opening
+from .engines import SAMPLES, STREAM, Engine, Station, frame, installed, opening
 
 MiB = 1024 * 1024
 
@@ -55,9 +55,11 @@ def two_cores() -> Iterator[int | None]:
 
 
 @asynccontextmanager
-async def side_by_side(names: Sequence[str], **settings: Any) -> AsyncIterator[tuple[Crowd, dict[str, Station]]]:
-    """Start the installed servers, and the viewers."""
-    engines = installed()
+async def side_by_side(
+    names: Sequence[str], engines: Mapping[str, Engine] | None = None, **settings: Any
+) -> AsyncIterator[tuple[Crowd, dict[str, Station]]]:
+    """Start the servers of these names, by default of those that are installed, and the viewers."""
+    engines = installed() if engines is None else engines
     async with AsyncExitStack() as stack:
         with two_cores() as core:
             stations = {
@@ -70,16 +72,39 @@ async def side_by_side(names: Sequence[str], **settings: Any) -> AsyncIterator[t
 # --- fan-out ---
 
 
-async def fan_out(names: Sequence[str], *, viewers: int, frames: int, rounds: int) -> Rounds:
-    """Measure the frames delivered per second, until the last viewer has the last frame. No frame may be lost."""
+async def fan_out(
+    names: Sequence[str],
+    *,
+    viewers: int,
+    frames: int,
+    rounds: int,
+    engines: Mapping[str, Engine] | None = None,
+    samples: int = SAMPLES,
+    burst: int | None = None,
+) -> Rounds:
+    """Measure the frames delivered per second, until the last viewer has the last frame. No frame may be lost.
+
+    Args:
+        names: names of the servers.
+        viewers: viewers of each server.
+        frames: frames of a round.
+        rounds: rounds, and one before them to warm up.
+        engines: servers by name; by default, those that are installed.
+        samples: samples of each lead in a frame.
+        burst: frames that are published before all viewers have the last of them; by default all of a round.
+    """
     found: Rounds = {name: [] for name in names}
-    async with side_by_side(names, heartbeat_interval=3600) as (crowd, stations):  # the viewers say nothing
-        audiences = {name: await Audience.of(crowd, station, viewers) for name, station in stations.items()}
+    settings = {"heartbeat_interval": 3600, "samples": samples}  # the viewers say nothing
+    async with side_by_side(names, engines, **settings) as (crowd, stations):
+        audiences = {
+            name: await Audience.of(crowd, station, viewers, bytes_on_the_wire(frame(samples)) + station.more)
+            for name, station in stations.items()
+        }
         for number in range(rounds + 1):
             for name in _turned(list(stations), number):
-                spent = time.process_time()
-                rate = await audiences[name].send(frames)
-                spent = time.process_time() - spent
+                spent = stations[name].spent()
+                rate = await audiences[name].send(frames, burst)
+                spent = stations[name].spent() - spent
                 if number:  # the first round warms up
                     found[name].append(Round(rate, 1e6 * spent / (frames * viewers)))
         for station in stations.values():
@@ -95,21 +120,26 @@ class Audience:
     station: Station
     group: int
     viewers: int
+    each: int
     nbytes: int = 0
 
     @classmethod
-    async def of(cls, crowd: Crowd, station: Station, viewers: int) -> "Audience":
-        group = await crowd.open(station.port, viewers, station.says, station.hears)
-        return cls(crowd, station, group, viewers)
+    async def of(cls, crowd: Crowd, station: Station, viewers: int, each: int | None = None) -> "Audience":
+        """Let viewers connect, which receive ``each`` bytes with a published message."""
+        group = await crowd.open(station.port, viewers, station.says, station.hears, path=station.path)
+        return cls(crowd, station, group, viewers, bytes_on_the_wire(frame()) if each is None else each)
 
-    async def send(self, frames: int) -> float:
+    async def send(self, frames: int, burst: int | None = None) -> float:
         """Publish, wait until all frames have arrived, and return the frames delivered per second."""
-        self.nbytes += frames * bytes_on_the_wire(frame())
         began = time.monotonic()
-        for _ in range(frames):
-            await self.station.publish()
-            await asyncio.sleep(0)
-        return frames * self.viewers / (await self.crowd.received(self.group, self.nbytes) - began)
+        for first in range(0, frames, burst or frames):
+            some = min(burst or frames, frames - first)
+            self.nbytes += some * self.each
+            for _ in range(some):
+                await self.station.publish()
+                await asyncio.sleep(0)
+            arrived = await self.crowd.received(self.group, self.nbytes)
+        return frames * self.viewers / (arrived - began)
 
 
 # --- echo ---

@@ -21,6 +21,13 @@ COLOURS = {
     "ormsgpack": "#c2185b",
     "protobuf": "#7b3fa0",
     "arrow": "#3f9bc4",
+    "handler": ECGFRAME,
+    "`websockets`": "#8c564b",
+    "picows": "#d95f02",
+    "Bun": "#c2185b",
+    "Node": "#1b9e77",
+    "Starlette": "#7b3fa0",
+    "python-socketio": "#b8860b",
 }
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
@@ -71,6 +78,26 @@ def over_size(path: Path, title: str, nbytes: Sequence[int], shapes: Sequence[st
         figure.savefig(path, metadata=NO_DATE)
 
 
+def over_viewers(path: Path, title: str, viewers: Sequence[int], microseconds: Series) -> None:
+    """Plot the cost of a delivered frame over the number of viewers, both logarithmic."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(9.6, 6), layout="constrained")
+        axes = figure.subplots()
+        for name, values in microseconds.items():
+            wide = 2.4 if name.startswith("handler") else 1.4
+            axes.plot(viewers, values, dashes(name), color=colour(name), linewidth=wide, marker="o", markersize=3)
+        axes.set(xscale="log", yscale="log", xlabel="viewers")
+        axes.set_title(title, loc="left", fontsize=11, pad=12)
+        axes.set_xticks(viewers, [f"{count:,}" for count in viewers])
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} µs"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+        axes.grid(which="major")
+        axes.grid(which="minor", axis="y", alpha=0.4)
+        _name_the_ends(axes, viewers[-1], {name: values[-1] for name, values in microseconds.items()})
+        figure.savefig(path, metadata=NO_DATE)
+
+
 def _name_the_ends(axes: Axes, x: float, ends: Mapping[str, float]) -> None:
     low, high = map(log10, axes.get_ylim())
     places = spread({name: (log10(value) - low) / (high - low) for name, value in ends.items()}, 0.042)
@@ -82,7 +109,7 @@ def _name_the_ends(axes: Axes, x: float, ends: Mapping[str, float]) -> None:
             textcoords="axes fraction",
             color=colour(name),
             va="center",
-            weight="bold" if name.startswith("ecgframe") else "normal",
+            weight="bold" if name.startswith(("ecgframe", "handler")) else "normal",
             arrowprops={"color": colour(name), **LEADER},
             annotation_clip=False,
         )

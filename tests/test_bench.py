@@ -44,3 +44,22 @@ def test_the_plain_core_is_measured_when_asked_for(tmp_path):
     done = ran("pytest", *case, "--plain")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "passed" in done.stdout
+
+
+@pytest.mark.slow
+def test_other_servers_deliver_each_frame_once_and_those_that_are_missing_are_named(tmp_path):
+    for library in ("matplotlib", "uvicorn", "starlette", "picows", "websockets", "aiohttp"):
+        pytest.importorskip(library)
+    done = ran("bench.fan_out", "--plain", "--viewers", 3, "--rounds", 1, "--output", tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    page = (tmp_path / "FAN_OUT.md").read_text(encoding="utf-8")
+    for name in (
+        "(a loop of `send` in C",
+        "Bun",
+        "Node, `ws`",
+        "Starlette by hand",
+        "python-socketio",
+        "handler on picows",
+    ):
+        assert name in page
+    assert (tmp_path / "results" / "fan-out.svg").is_file()

@@ -17,12 +17,14 @@ optional("redis.asyncio")
 from ecgframe.protocol import LARGEST_SEQUENCE  # noqa: E402
 from ecgframe.server.redis.epochs import Epochs  # noqa: E402
 from ecgframe.server.redis.outbox import BATCH_BYTES, BATCH_MESSAGES, Message, Outbox  # noqa: E402
+from ecgframe.server.redis.packing import packing  # noqa: E402
 from ecgframe.server.redis.positions import Position  # noqa: E402
 from ecgframe.server.redis.stream import (  # noqa: E402
     REMEMBERED_ORIGINS,
     FollowedStream,
     ForeignEntry,
     check_frame,
+    read_entries,
 )
 
 FRAME = Codec().encode(MessageType.PING, None)
@@ -147,8 +149,11 @@ def followed(delivered):
     return FollowedStream("s", b"s", 0, origin=b"me", deliver=lambda _, time, frame: delivered.append((time, frame)))
 
 
-def entry(origin, number):
-    return {b"o": origin, b"n": b"%d" % number, b"f": FRAME}
+def read(entry_id, origin, number):
+    """An entry as it is received."""
+    text = number if isinstance(number, bytes) else b"%d" % number
+    [found] = read_entries([(entry_id, {b"o": origin, b"n": text, b"f": FRAME})])
+    return found
 
 
 @in_a_loop
@@ -158,7 +163,7 @@ def test_own_messages_that_redis_has_dropped_are_delivered_in_order():
     for number in (1, 2, 3, 4):
         stream.pending[number] = message(number, delivered=False)
     three = stream.pending[3]
-    stream.receive(b"30-0", entry(b"me", 3))
+    stream.receive(*read(b"30-0", b"me", 3))
     assert [time for time, _ in delivered] == [1, 2, 30]
     assert three.delivery.result() == three.time == 30
     assert list(stream.pending) == [4]
@@ -169,7 +174,7 @@ def test_a_message_that_was_written_twice_is_delivered_once():
     delivered = []
     stream = followed(delivered)
     for time, number in enumerate([1, 2, 2, 1, 3], start=10):
-        stream.receive(b"%d-0" % time, entry(b"other", number))
+        stream.receive(*read(b"%d-0" % time, b"other", number))
     assert [time for time, _ in delivered] == [10, 11, 14]
 
 
@@ -178,7 +183,7 @@ def test_the_number_of_remembered_servers_is_bounded():
     delivered = []
     stream = followed(delivered)
     for server in range(10 * REMEMBERED_ORIGINS):
-        stream.receive(b"%d-0" % (server + 1), entry(b"%d" % server, 1))
+        stream.receive(*read(b"%d-0" % (server + 1), b"%d" % server, 1))
     assert len(stream._numbers) == REMEMBERED_ORIGINS
     assert len(delivered) == 10 * REMEMBERED_ORIGINS
 
@@ -187,7 +192,7 @@ def test_the_number_of_remembered_servers_is_bounded():
 def test_a_foreign_entry_is_skipped():
     stream = followed([])
     with pytest.raises(ForeignEntry, match="its number or id is not a number"):
-        stream.receive(b"5-3", entry(b"other", 1) | {b"n": b"9" * 5000})
+        stream.receive(*read(b"5-3", b"other", number=b"9" * 5000))
     assert stream.position == b"5-3"
 
 
@@ -298,3 +303,32 @@ def test_a_redis_that_was_replaced_has_to_end_the_epoch():
     epochs.end()
     assert epochs.known == (7, LARGEST_SEQUENCE)
     assert epochs.deliver(Position(7, 4)) == (7, 4), "until it has"
+
+
+# --- packing ---
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("PING",),
+        (b"XADD", b"key", "*", "f", b"\0\r\n$"),
+        ("CONFIG GET", "maxmemory"),
+        ("SET", "k", 12, "PX", -1),
+        ("SET", "k", "ä", 1.5),
+        ("SET", "k", b"x" * 100_000, "PX", 5),
+        ("EVALSHA", "0" * 40, 2, b"", "", b"y" * 16_384, memoryview(b"z")),
+    ],
+)
+def test_commands_are_packed_as_redis_py_packs_them(words):
+    from redis.asyncio import Connection
+
+    assert b"".join(packing(Connection)().pack_command(*words)) == b"".join(Connection().pack_command(*words))
+
+
+def test_a_class_of_connections_is_not_made_twice_over():
+    from redis.asyncio import UnixDomainSocketConnection
+
+    once = packing(UnixDomainSocketConnection)
+    assert issubclass(once, UnixDomainSocketConnection)
+    assert packing(once) is once

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ...libraries import library
 from .commands import Refused, own_settings
+from .packing import packing
 
 if TYPE_CHECKING:
     import redis.asyncio as redis
@@ -83,7 +84,7 @@ class ClusterMap:
                 for one in pools
             ]
             settings, kind = pools[0].connection_kwargs, pools[0].connection_class
-        self._kind, self._settings = kind, own_settings(settings)
+        self._kind, self._settings = packing(kind), own_settings(settings)
         self._settings.pop("db", None)  # a cluster has only one
         self._nodes = list(self._first)
         self._ranges: list[tuple[int, int, Node]] = []

@@ -14,6 +14,7 @@ from ...protocol import LARGEST_SEQUENCE
 from ..backplane import UNNUMBERED, Link
 from .clock import RedisClock
 from .outbox import Message
+from .packing import packing
 from .positions import Known, Position, Refusal, Standing, Written
 from .script import DENIED, LEAVE, NOT_NEXT, NUMBERS, OPEN, OTHER_CLASS, STALE, WRITE
 
@@ -59,9 +60,9 @@ def own_pool(server: str | redis.Redis) -> redis.ConnectionPool:
     if isinstance(pool, sentinel.SentinelConnectionPool):
         del settings["connection_pool"]
         return sentinel.SentinelConnectionPool(  # type: ignore[no-untyped-call]
-            pool.service_name, pool.sentinel_manager, connection_class=pool.connection_class, **settings
+            pool.service_name, pool.sentinel_manager, connection_class=packing(pool.connection_class), **settings
         )
-    return redis.ConnectionPool(connection_class=pool.connection_class, **settings)
+    return redis.ConnectionPool(connection_class=packing(pool.connection_class), **settings)
 
 
 def own_settings(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Final
 from ..logs import logger
 from .clock import RedisClock
 from .commands import NUMBERS_EXPIRY, Commands, Entries, WrongKind
-from .stream import FollowedStream, FollowedStreams, ForeignEntry
+from .stream import FollowedStream, FollowedStreams, ForeignEntry, ReadEntry, read_entries
 
 BLOCK: Final = 1.0
 """Seconds that a read waits in Redis if there are no entries."""
@@ -62,7 +62,8 @@ class Reader:
                         await commands.ask_time()
                 await self._ask_how_far_they_reach(commands, streams)
                 await self._refresh_numbers(commands, streams)
-                found = await self._read(commands, streams, count)
+                answered = await self._read(commands, streams, count)
+                found = {key: read_entries(entries) for key, entries in answered.items()}
                 await self._ask_what_is_lacking(commands, streams, found)
             except WrongKind as error:
                 self._set_aside(next(one for one in streams.values() if error.key in {one.key, one.numbers_key}))
@@ -106,13 +107,15 @@ class Reader:
                 followed.tell(answer)
 
     async def _ask_what_is_lacking(
-        self, commands: Commands, streams: dict[bytes, FollowedStream], found: dict[bytes, Entries]
+        self, commands: Commands, streams: dict[bytes, FollowedStream], found: dict[bytes, list[ReadEntry]]
     ) -> None:
         """Ask for the present epoch, for templates that were published long ago, and for what may have been dropped."""
         for key, entries in found.items():
             followed = streams[key]
-            crosses = followed.crosses(fields for _, fields in entries)
-            is_strange, epochs = followed.lacks(fields for _, fields in entries)
+            crosses = followed.crosses(entries)
+            is_strange, epochs = followed.lacks(entries)
+            if not (crosses or epochs or (is_strange and followed.epochs is not None)):
+                continue
             async with asyncio.timeout(self._patience):
                 if crosses and await commands.has(key, followed.position):
                     followed.continuity.verify()
@@ -130,16 +133,17 @@ class Reader:
         finally:
             self._waiting = None
 
-    def _receive(self, followed: FollowedStream, entries: Entries) -> None:
-        for entry_id, fields in entries:
+    def _receive(self, followed: FollowedStream, entries: list[ReadEntry]) -> None:
+        last = None
+        for entry_id, read in entries:
             if followed not in self._streams:
                 return
             try:
-                entry = followed.receive(entry_id, fields)
+                last = followed.receive(entry_id, read)
             except ForeignEntry as error:
                 self._refuse(followed, entry_id, error)
-            else:
-                self.lag = (self._clock.now() - entry.time) / 1_000_000
+        if last is not None:
+            self.lag = (self._clock.now() - last.time) / 1_000_000
         self._streams.drop_if_left(followed)
 
     def _refuse(self, followed: FollowedStream, entry_id: bytes, error: ForeignEntry) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Final, NamedTuple
 
@@ -83,6 +83,10 @@ class Entry(NamedTuple):
         return self.position is not None and self.position.number == 0
 
 
+ReadEntry = tuple[bytes, Entry | ForeignEntry]
+"""An id, and the entry, or why it is none."""
+
+
 def read_entry(entry_id: bytes, fields: Mapping[bytes, bytes]) -> Entry:
     """Parse an entry; its frame is not checked here.
 
@@ -105,6 +109,17 @@ def read_entry(entry_id: bytes, fields: Mapping[bytes, bytes]) -> Entry:
     if entry.time > LATEST:
         raise ForeignEntry(f"its timestamp {entry.time} is after the year 2255")
     return entry
+
+
+def read_entries(entries: Iterable[tuple[bytes, Mapping[bytes, bytes]]]) -> list[ReadEntry]:
+    """Parse entries, each with its id; what no backplane has written is an error in its place."""
+    found: list[ReadEntry] = []
+    for entry_id, fields in entries:
+        try:
+            found.append((entry_id, read_entry(entry_id, fields)))
+        except ForeignEntry as error:
+            found.append((entry_id, error))
+    return found
 
 
 def check_frame(frame: bytes) -> EncodedFrame:
@@ -342,17 +357,17 @@ class FollowedStream:
             logger.error("stream %r: %s", self.name, error)
             return Opening(told.token, Publisher(told.position.epoch, None))
 
-    def crosses(self, entries: Iterable[Mapping[bytes, bytes]]) -> bool:
+    def crosses(self, entries: Sequence[ReadEntry]) -> bool:
         """Return whether to ask Redis for the last entry that was read, before others are received."""
-        for fields in entries:
-            with suppress(ForeignEntry):
-                position = read_entry(b"0-0", fields).position
-                return position is not None and self.continuity.crosses(position)
+        if not entries:
+            return False
+        _, first = entries[0]
+        if isinstance(first, ForeignEntry):
             self.continuity.end()
-            break
-        return False
+            return False
+        return first.position is not None and self.continuity.crosses(first.position)
 
-    def lacks(self, entries: Iterable[Mapping[bytes, bytes]]) -> tuple[bool, list[int]]:
+    def lacks(self, entries: Sequence[ReadEntry]) -> tuple[bool, list[int]]:
         """Tell what has to be asked of Redis before entries are received.
 
         Returns:
@@ -362,32 +377,31 @@ class FollowedStream:
         is_strange = False
         epochs: dict[int, None] = {}
         in_these: set[tuple[int, int]] = set()
-        for fields in entries:
-            with suppress(ForeignEntry):
-                entry = read_entry(b"0-0", fields)
-                if entry.position is None or entry.is_beside:
-                    continue
-                epoch, number = entry.position
-                if self.epochs is not None:
-                    is_strange = is_strange or self.epochs.is_strange(entry.position)
-                    if entry.position != self._expected:
-                        epochs[epoch] = None
-                    self._expected = Position(epoch, number + 1)
-                kind, template = _template_in(entry.frame)
-                if kind is MessageType.STREAM_TEMPLATE:
-                    in_these.add((epoch, template))
-                elif kind is not None and (epoch, template) not in self.templates and (epoch, template) not in in_these:
+        for _, entry in entries:
+            if isinstance(entry, ForeignEntry) or entry.position is None or entry.is_beside:
+                continue
+            epoch, number = entry.position
+            if self.epochs is not None:
+                is_strange = is_strange or self.epochs.is_strange(entry.position)
+                if entry.position != self._expected:
                     epochs[epoch] = None
+                self._expected = Position(epoch, number + 1)
+            kind, template = _template_in(entry.frame)
+            if kind is MessageType.STREAM_TEMPLATE:
+                in_these.add((epoch, template))
+            elif kind is not None and (epoch, template) not in self.templates and (epoch, template) not in in_these:
+                epochs[epoch] = None
         return is_strange, list(epochs)
 
-    def receive(self, entry_id: bytes, fields: Mapping[bytes, bytes]) -> Entry:
+    def receive(self, entry_id: bytes, entry: Entry | ForeignEntry) -> Entry:
         """Deliver the message of an entry, unless it was delivered before.
 
         Raises:
             ForeignEntry: no backplane has written the entry.
         """
         self.position = entry_id
-        entry = read_entry(entry_id, fields)
+        if isinstance(entry, ForeignEntry):
+            raise entry
         is_own = entry.origin == self._origin
         if is_own and self.epochs is not None:
             self.epochs.own_was_read(entry.number)
