@@ -56,6 +56,7 @@ MODULES = (
     "ecgframe.server.alarm_file",
     "ecgframe.server.prometheus",
     "ecgframe.server.worker_metrics",
+    "ecgframe.server.opentelemetry",
     "ecgframe.metrics",
     "ecgframe.tools.error_log",
     "ecgframe.server.audit",

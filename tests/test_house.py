@@ -81,6 +81,7 @@ LOADED_WHEN_ASKED = {
     "picows",
     "redis",
     "prometheus_client",
+    "opentelemetry",
     "textual",
     "pylsl",
     "cryptography",

@@ -22,7 +22,18 @@ with open("modules.json", "w") as file:
     json.dump([code, sorted(sys.modules)], file)
 """
 
-LIBRARIES = {"matplotlib", "mcap", "orjson", "pandas", "prometheus_client", "pylsl", "redis", "textual", "uvloop"}
+LIBRARIES = {
+    "matplotlib",
+    "mcap",
+    "opentelemetry",
+    "orjson",
+    "pandas",
+    "prometheus_client",
+    "pylsl",
+    "redis",
+    "textual",
+    "uvloop",
+}
 LIBRARIES |= {"cryptography", "edfio", "mne", "msgpack", "pydicom", "websockets", "wfdb"}
 NETWORK = {"asyncio", "http.client", "ssl", "urllib.request"}
 READERS = {"csv_files", "dicom_files", "edf_files", "numpy_files", "wfdb_files"}

@@ -39,6 +39,8 @@ def test_the_programs_of_a_page_run(name, capsys):
         pytest.importorskip("websockets")
     if name == "formats":
         pytest.importorskip("pandas")
+    if name == "opentelemetry":
+        pytest.importorskip("opentelemetry.sdk")
     if name == "sealing":
         pytest.importorskip("cryptography")
     run(name, capsys)
