@@ -24,6 +24,7 @@ import { Origin } from "./print/origin.js";
 import { Reconnecting } from "./reconnecting.js";
 import { ReviewBar } from "./review.js";
 import { Screen } from "./screen.js";
+import { SCREEN_TOOLS } from "./screen-tools.js";
 import { type ServerAddress, serverAddress } from "./server-address.js";
 import { keepInAddress, load } from "./settings.js";
 import { EcgSignal } from "./signal.js";
@@ -68,6 +69,8 @@ const screen = new Screen(
     overlay: element("overlay", HTMLCanvasElement),
   },
   settings,
+  undefined,
+  SCREEN_TOOLS,
 );
 const review = new ReviewBar(screen);
 const past = new Past({
