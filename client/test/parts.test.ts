@@ -2,7 +2,10 @@
 import { deflateSync, inflateSync } from "node:zlib";
 import fc from "fast-check";
 import { describe, expect, test, vi } from "vitest";
-import { deflate, inflate } from "../src/codec/compression.js";
+import { inflate } from "../src/codec/compression.js";
+import { loadFolding } from "../src/codec/crc32.js";
+import { WORTH_FOLDING } from "../src/codec/crc32-fold.js";
+import { deflate } from "../src/codec/deflate.js";
 import { float16FromFloat32Bits, float16ToFloat32Bits, roundToFloat16 } from "../src/codec/float16.js";
 import { SendClock } from "../src/codec/send-clock.js";
 import {
@@ -56,17 +59,29 @@ describe("crc32", () => {
 
   test.each([4096, 9599, 9600, 9601, 9616, 48_063, 322_879, 322_880, 322_881, 332_480, 1_000_001])(
     "of %i bytes",
-    (size) => {
+    async (size) => {
+      expect(await loadFolding()).toBe(true);
       const bytes = Uint8Array.from({ length: size }, (_, i) => (i * 2654435761) >>> 24);
       expect(crc32(bytes)).toBe(bitwise(bytes));
       expect(crc32(bytes, 3)).toBe(bitwise(bytes.subarray(3)));
     },
   );
 
+  test("of many bytes before folding is loaded", async () => {
+    vi.resetModules();
+    const fresh = await import("../src/codec/crc32.js");
+    const bytes = Uint8Array.from({ length: 48_000 }, (_, i) => (i * 2654435761) >>> 24);
+    expect(fresh.crc32(bytes)).toBe(bitwise(bytes));
+    expect(await fresh.loadFolding()).toBe(true);
+    expect(fresh.crc32(bytes)).toBe(bitwise(bytes));
+    expect(fresh.WORTH_FOLDING).toBe(WORTH_FOLDING);
+  });
+
   test("of many bytes without WebAssembly", async () => {
     vi.stubGlobal("WebAssembly", undefined);
     vi.resetModules();
-    const { crc32: byTables } = await import("../src/codec/crc32.js");
+    const { crc32: byTables, loadFolding: load } = await import("../src/codec/crc32.js");
+    expect(await load()).toBe(false);
     vi.unstubAllGlobals();
     const bytes = Uint8Array.from({ length: 48_000 }, (_, i) => (i * 2654435761) >>> 24);
     expect(byTables(bytes)).toBe(crc32(bytes));

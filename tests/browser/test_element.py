@@ -25,6 +25,7 @@ def open_element(browser, package, tmp_path):
     """Opens the plain HTML example with attributes that differ: ``open_element(port, stream="ecg/2")``."""
     folder = shutil.copytree(EXAMPLES / "html", tmp_path / "html")
     shutil.copy(package / "dist" / "ecg-monitor.js", folder)
+    shutil.copytree(package / "dist" / "ecg-monitor", folder / "ecg-monitor")
     index = folder / "index.html"
     text = index.read_text(encoding="utf-8")
     with serving(folder) as address:
@@ -52,6 +53,51 @@ def test_the_plain_page_shows_its_leads_live(open_element):
         assert element.events("ecg-loss") == []
         assert element.events("ecg-error") == []
         element.check_quiet()
+
+
+LOADED = """performance.getEntriesByType("resource").map(({ name }) => name.split("/").pop())
+  .filter((name) => /^(tools|compression|all-parts|crc32-fold)-/.test(name)).map((name) => name.split("-").slice(0, -1).join("-"))"""
+"""The parts that a page has loaded later, by their names."""
+
+
+def test_a_live_display_of_version_4_loads_nothing_later(open_element):
+    with live("--protocol", "4") as server:
+        element = open_element(server.port)
+        element.page.evaluate("document.querySelector('ecg-monitor').removeAttribute('calipers')")
+        element.page.reload()
+        element.page.evaluate(
+            "(m => { m.removeAttribute('calipers'); m.options = { versions: [4] }; })(document.querySelector('ecg-monitor'))"
+        )
+        element.wait("m.signal?.buffer.end > 3000 && m.state === 'live'")
+        assert set(element.page.evaluate(LOADED)) <= {"tools"}  # the page has `calipers` until it is removed
+        assert element.events("ecg-error") == []
+        element.check_quiet()
+
+
+def test_parts_are_loaded_when_they_are_needed(open_element):
+    with live() as server:
+        element = open_element(server.port)
+        element.wait("m.signal?.buffer.end > 1000 && m.state === 'live'")
+        assert set(element.page.evaluate(LOADED)) == {"tools", "compression"}  # version 3 compresses
+        element.set(view="sheet")
+        element.wait("m.screen.sheet !== null")
+        element.shot("element-sheet")
+        element.page.evaluate("document.querySelector('ecg-monitor').options = { capabilities: [] }")
+        element.wait("m.signal?.buffer.end > 1000 && m.state === 'live'")
+        assert set(element.page.evaluate(LOADED)) == {"tools", "compression", "all-parts"}
+        assert element.events("ecg-error") == []
+        element.check_quiet()
+
+
+def test_a_part_that_cannot_be_loaded_is_told(open_element):
+    with live() as server:
+        element = open_element(server.port)
+        element.wait("m.signal?.buffer.end > 1000 && m.state === 'live'")
+        element.page.route("**/ecg-monitor/all-parts-*", lambda route: route.abort())
+        element.page.evaluate("document.querySelector('ecg-monitor').options = { capabilities: [] }")
+        element.wait("window.told.some(({ detail }) => String(detail.error).includes('cannot be loaded'))")
+        element.wait("m.state === 'lost'")
+        element.check_quiet("Failed to load resource")
 
 
 def test_the_samples_are_those_of_the_whole_stream(open_element):

@@ -5,13 +5,15 @@
  * signal is late, lost or denied, and how much is missing.
  */
 
-import type { ServiceOptions } from "../../src/index.js";
-import { ConnectionLost, ErrorCode, WebSocketBinaryService } from "../../src/index.js";
-import { describe } from "../src/calipers.js";
+import type { ServiceOptions, WebSocketBinaryService } from "../../src/index.js";
+import { ErrorCode } from "../../src/protocol.js";
+import { ConnectionLost } from "../../src/service/backoff.js";
+import type { ServiceParts } from "../../src/service/parts.js";
+import { RECEIVING_PARTS } from "../../src/service/receiving-parts.js";
+import { ServiceOfParts } from "../../src/service/service-of-parts.js";
 import { setText } from "../src/dom.js";
 import { ecgFrame } from "../src/feed.js";
 import { LiveSignal, steady } from "../src/live-signal.js";
-import { bindPointer } from "../src/pointer.js";
 import type { Gain, Speed } from "../src/scale.js";
 import { CALIPER_STEPS, Screen } from "../src/screen.js";
 import type { View } from "../src/settings.js";
@@ -68,6 +70,9 @@ export class EcgMonitor extends Base {
   /** True if the connection is to be made anew, or the stream to be watched anew. */
   #isOther = { connection: true, stream: true };
   #isPlanned = false;
+  /** The parts of a service that does more than receive; null before they are loaded. */
+  #wholeParts: ServiceParts | null = null;
+  #isAskingTools = false;
   #isDenied = false;
   #retry: ReturnType<typeof setTimeout> | undefined;
   #delay = RETRY.first;
@@ -207,6 +212,7 @@ export class EcgMonitor extends Base {
 
   /** Freeze the screen. Samples are received further. */
   freeze(): void {
+    this.#useTools();
     this.screen?.freeze();
     this.#changed();
   }
@@ -348,12 +354,6 @@ export class EcgMonitor extends Base {
       settingsOf(this).settings,
       ({ theme }) => coloursOf(this, theme).palette,
     );
-    bindPointer(
-      screen,
-      canvases.overlay,
-      () => this.#changed(),
-      () => this.calipers,
-    );
     canvases.overlay.addEventListener("keydown", (event) => this.#key(event));
     const { overlay } = canvases;
     return { screen, stage, scroller, overlay, state, stream, faults, gaps, reading, rate, notice, title, reason };
@@ -395,7 +395,7 @@ export class EcgMonitor extends Base {
   }
 
   #join(): void {
-    const service = this.#given ?? (this.url === "" ? null : this.#ownService());
+    const service: ServiceOfParts | null = this.#given ?? (this.url === "" ? null : this.#ownService());
     if (service === null) return;
     const live: LiveSignal = new LiveSignal(service, {
       took: (message) => this.#tell("ecg-message", message),
@@ -436,14 +436,60 @@ export class EcgMonitor extends Base {
     if (service !== this.#given) this.#connect(service);
   }
 
-  #ownService(): WebSocketBinaryService {
-    const service = new WebSocketBinaryService({ ...this.#options, token: this.#token ?? this.#options.token ?? null });
+  /** Returns a service that does what the options ask for; null if that is not loaded yet. */
+  #ownService(): ServiceOfParts | null {
+    const parts = needsWholeService(this.#options) ? this.#wholeParts : RECEIVING_PARTS;
+    if (parts === null) {
+      this.#load(
+        import("../../src/service/all-parts.js"),
+        ({ ALL_SERVICE_PARTS }) => {
+          this.#wholeParts = ALL_SERVICE_PARTS;
+          this.#plan("connection");
+        },
+        ({ message }) => this.#presence.refused(message),
+      );
+      return null;
+    }
+    const service = new ServiceOfParts({ ...this.#options, token: this.#token ?? this.#options.token ?? null }, parts);
     this.#endings.push(() => void service.close());
     return service;
   }
 
+  /** Load the sheet, the calipers and the pointer, once. */
+  #useTools(): void {
+    if (this.#shown === null || this.#isAskingTools) return;
+    const { screen, overlay } = this.#shown;
+    this.#isAskingTools = true;
+    this.#load(
+      import("./tools.js"),
+      ({ SCREEN_TOOLS, bindPointer }) => {
+        screen.tools = SCREEN_TOOLS;
+        bindPointer(
+          screen,
+          overlay,
+          () => this.#changed(),
+          () => this.calipers,
+        );
+        screen.restyle(settingsOf(this).settings);
+        this.#changed();
+      },
+      () => {
+        this.#isAskingTools = false; // the next use tries again
+      },
+    );
+  }
+
+  /** Take a part that is loaded, or tell why it cannot be. */
+  #load<Part>(part: Promise<Part>, take: (part: Part) => void, failed: (error: Error) => void): void {
+    part.then(take, (cause: Error) => {
+      const error = new Error(`a part of <ecg-monitor> cannot be loaded: ${cause.message}`, { cause });
+      failed(error);
+      this.#tell("ecg-error", { error });
+    });
+  }
+
   /** Connect an own service. It retries later connections by itself, but not the first. */
-  #connect(service: WebSocketBinaryService): void {
+  #connect(service: ServiceOfParts): void {
     const mine = this.#live;
     service.connect(this.url).catch((error: Error) => {
       if (mine !== this.#live) return;
@@ -505,6 +551,7 @@ export class EcgMonitor extends Base {
     scroller.classList.toggle("sheet", settings.view === "sheet");
     if (this.calipers) overlay.tabIndex = 0;
     else overlay.removeAttribute("tabindex");
+    if (this.calipers || settings.view === "sheet") this.#useTools();
     screen.restyle(settings);
   }
 
@@ -525,7 +572,7 @@ export class EcgMonitor extends Base {
     const { state, stream, notice, title, reason, stage, faults, gaps, overlay } = this.#shown;
     const seen = this.#live?.seen(now, this.#presence.isLive) ?? null;
     this.#presence.judge(now, seen);
-    const isIdle = this.#live === null || this.stream === "";
+    const isIdle = !this.#hasServer || this.stream === "";
     const isDenied = this.#presence.isLost && this.#isDenied;
     const name: MonitorState = isIdle ? "idle" : isDenied ? "denied" : this.#presence.state;
     const isOut = name === "lost" || name === "denied";
@@ -550,8 +597,12 @@ export class EcgMonitor extends Base {
     this.#enter(name, isOut ? `${told.title}: ${told.text}` : words);
   }
 
+  get #hasServer(): boolean {
+    return this.#given !== null || this.url !== "";
+  }
+
   #idleText(): string {
-    return this.#live === null ? "No server: set url" : "No stream: set stream";
+    return !this.#hasServer ? "No server: set url" : "No stream: set stream";
   }
 
   #leadFaults(): string[] {
@@ -601,7 +652,7 @@ export class EcgMonitor extends Base {
     if (text === this.#told.reading) return;
     this.#told.reading = text;
     const measure = screen.calipers?.measure(screen.buffer?.samplingRate ?? Number.NaN);
-    this.#tell("ecg-measure", measure ? { ...measure, text: describe(measure) } : null);
+    this.#tell("ecg-measure", measure ? { ...measure, text } : null);
   }
 
   #key(event: KeyboardEvent): void {
@@ -635,6 +686,11 @@ export class EcgMonitor extends Base {
   #tell<Name extends keyof MonitorDetails>(name: Name, detail: MonitorDetails[Name]): void {
     this.dispatchEvent(new CustomEvent(name, { detail, bubbles: true, composed: true }));
   }
+}
+
+/** Returns true if options ask for more than receiving plain messages. */
+function needsWholeService({ sealing, capabilities }: ServiceOptions): boolean {
+  return sealing !== undefined || capabilities !== undefined;
 }
 
 declare global {

@@ -13,6 +13,7 @@ export { Playhead } from "../src/playhead.js";
 export { bindPointer } from "../src/pointer.js";
 export { GAINS, type Gain, pixelsPerMillivolt, pixelsPerSecond, type Scale, SPEEDS, type Speed } from "../src/scale.js";
 export { Screen } from "../src/screen.js";
+export { SCREEN_TOOLS, type ScreenTools } from "../src/screen-tools.js";
 export type { Settings, View } from "../src/settings.js";
 export { SHEET, sheet } from "../src/sheet.js";
 export { type EcgFrame, EcgSignal, type LeadQuality, NOTHING_TOLD, type ToldBySender } from "../src/signal.js";

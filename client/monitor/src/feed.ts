@@ -1,6 +1,8 @@
 /** Conversion of messages to frames in millivolts. */
 
-import { ecgData, type Message, NdArray } from "../../src/index.js";
+import { ecgData } from "../../src/codec/ecg-data.js";
+import { NdArray } from "../../src/codec/ndarray.js";
+import type { Message } from "../../src/index.js";
 import { filterInWords, pacingInWords } from "./sender-words.js";
 import type { EcgFrame, LeadQuality, ToldBySender } from "./signal.js";
 

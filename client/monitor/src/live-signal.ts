@@ -2,13 +2,9 @@
 
 import { microsecondsNow } from "../../src/codec/send-clock.js";
 import { ProtocolError } from "../../src/errors.js";
-import {
-  type Gap,
-  type Message,
-  MessageType,
-  type Subscription,
-  type WebSocketBinaryService,
-} from "../../src/index.js";
+import type { Gap, Message, Subscription } from "../../src/index.js";
+import { MessageType } from "../../src/protocol.js";
+import type { ServiceOfParts } from "../../src/service/service-of-parts.js";
 import { Age, type Seen, type ServerClock } from "./age.js";
 import type { EcgFrame, EcgSignal } from "./signal.js";
 
@@ -59,7 +55,7 @@ export class LiveSignal {
   readonly #forgetGranted: () => void;
 
   constructor(
-    readonly service: WebSocketBinaryService,
+    readonly service: ServiceOfParts,
     readonly owner: LiveSignalOwner,
   ) {
     this.#forgetGranted = service.on("subscribed", () => {

@@ -26,6 +26,7 @@ import { Reconnecting } from "./reconnecting.js";
 import { isRefusal } from "./refusal.js";
 import { ReviewBar } from "./review.js";
 import { Screen } from "./screen.js";
+import { SCREEN_TOOLS } from "./screen-tools.js";
 import { type ServerAddress, serverAddress } from "./server-address.js";
 import { keepInAddress, load } from "./settings.js";
 import { EcgSignal } from "./signal.js";
@@ -71,6 +72,8 @@ const screen = new Screen(
     overlay: element("overlay", HTMLCanvasElement),
   },
   settings,
+  undefined,
+  SCREEN_TOOLS,
 );
 const review = new ReviewBar(screen);
 const past = new Past({

@@ -1,13 +1,13 @@
 /** The screen: four stacked canvases for the paper, the traces, the overlay with the calipers, and the labels. */
 
 import { bedside } from "./bedside.js";
-import { Calipers, type Corner, describe, drawCalipers, samplesOf } from "./calipers.js";
+import type { Calipers, Corner } from "./calipers.js";
 import type { Layout, Panel } from "./layout.js";
 import { PALETTES, type Palette } from "./palette.js";
 import { drawGround, drawLabels, shortName } from "./paper.js";
 import { pixelsPerMillivolt, pixelsPerSecond } from "./scale.js";
+import type { ScreenTools } from "./screen-tools.js";
 import type { Settings } from "./settings.js";
-import { sheet } from "./sheet.js";
 import { type EcgSignal, KEPT_BYTES } from "./signal.js";
 import { Sweep } from "./sweep.js";
 import type { TraceBuffer } from "./trace-buffer.js";
@@ -51,6 +51,7 @@ export class Screen {
    * @param scroller holds the canvases, and scrolls if they are larger.
    * @param canvases from the lowest to the highest.
    * @param paletteOf gives the colours; by default, those of the theme.
+   * @param tools the sheet and the calipers; without them, a sheet is shown as a sweep, and there are no calipers.
    */
   constructor(
     readonly stage: HTMLElement,
@@ -63,6 +64,7 @@ export class Screen {
     },
     settings: Settings,
     readonly paletteOf: (settings: Settings) => Palette = ({ theme }) => PALETTES[theme],
+    public tools: ScreenTools | null = null,
   ) {
     this.#settings = settings;
     this.#paper = pen(canvases.paper);
@@ -168,8 +170,9 @@ export class Screen {
       this.#overlayNeedsClear = true;
       return;
     }
+    if (this.tools === null) return;
     this.freeze();
-    const { review, layout } = this;
+    const { review, layout, tools } = this;
     if (review === null || layout === null) return;
     const { rhythm } = review.signal;
     const middleOf = (panel: Panel): number =>
@@ -179,19 +182,19 @@ export class Screen {
     const panel = panels.findLast((candidate) => middleOf(candidate) < review.buffer.end) ?? panels[0];
     if (panel === undefined) return;
     const index = layout.panels.indexOf(panel);
-    const half = samplesOf(10, layout.scale, review.buffer.samplingRate);
+    const half = tools.samplesOf(10, layout.scale, review.buffer.samplingRate);
     const middle = Math.min(middleOf(panel), Math.max(review.first, review.buffer.end - half));
     const corner = (sample: number, millivolts: number): Corner => ({ sample: Math.round(sample), millivolts });
-    this.calipers = new Calipers(index, rhythm, corner(middle - half, 0), corner(middle + half, 1));
+    this.calipers = new tools.Calipers(index, rhythm, corner(middle - half, 0), corner(middle + half, 1));
   }
 
   /** Start calipers where the pointer was pressed. */
   startCalipers(x: number, y: number): boolean {
     const hit = this.#hit(x, y);
-    if (hit === null) return false;
+    if (hit === null || this.tools === null) return false;
     this.freeze();
     const corner = this.#corner(hit.panel, hit.lead, x, y);
-    this.calipers = new Calipers(hit.index, hit.lead, corner, corner);
+    this.calipers = new this.tools.Calipers(hit.index, hit.lead, corner, corner);
     return true;
   }
 
@@ -205,8 +208,8 @@ export class Screen {
 
   /** Move the active corner by millimetres of paper. */
   moveCalipers(right: number, up: number): void {
-    if (this.calipers === null || this.layout === null || this.buffer === null) return;
-    const samples = samplesOf(right, this.layout.scale, this.buffer.samplingRate);
+    if (this.calipers === null || this.layout === null || this.buffer === null || this.tools === null) return;
+    const samples = this.tools.samplesOf(right, this.layout.scale, this.buffer.samplingRate);
     this.calipers.move(
       Math.sign(samples) * Math.max(Math.abs(Math.round(samples)), samples === 0 ? 0 : 1),
       up / this.layout.scale.gain,
@@ -215,9 +218,9 @@ export class Screen {
 
   /** The reading of the calipers; empty without them. */
   get reading(): string {
-    return this.calipers === null || this.buffer === null
+    return this.calipers === null || this.buffer === null || this.tools === null
       ? ""
-      : describe(this.calipers.measure(this.buffer.samplingRate));
+      : this.tools.describe(this.calipers.measure(this.buffer.samplingRate));
   }
 
   /** Draw. To be called for each frame of the display, with its time in seconds. */
@@ -231,7 +234,7 @@ export class Screen {
 
   #drawNewSamples(signal: EcgSignal): void {
     const { position } = signal.head;
-    if (this.#settings.view === "sweep") this.sweep.advance(position);
+    if (!this.#isSheet) this.sweep.advance(position);
     else if (this.#turnSheet(signal)) this.sweep.drawPage(this.#sheetFirst ?? 0, position);
     else this.sweep.drawUpTo(position);
   }
@@ -276,12 +279,16 @@ export class Screen {
     return places.find((place) => place !== null) ?? null;
   }
 
+  get #isSheet(): boolean {
+    return this.#settings.view === "sheet" && this.tools !== null;
+  }
+
   #redraw(): void {
     const buffer = this.buffer;
     if (this.#signal === null || buffer === null) return;
     const { clientWidth: width, clientHeight: height } = this.stage;
     if (width === 0 || height === 0 || Number.isNaN(this.#signal.head.position)) return;
-    const arrange = this.#settings.view === "sheet" ? sheet : bedside;
+    const arrange = this.#isSheet && this.tools ? this.tools.sheet : bedside;
     const layout = arrange(buffer.leads, width, height, this.#settings);
     this.layout = layout;
     const ratio = devicePixelRatio;
@@ -298,7 +305,7 @@ export class Screen {
     clear(this.#labels);
     drawLabels(this.#labels, layout, palette, ratio);
     this.sweep.configure(layout, palette, ratio, buffer);
-    if (this.review === null && this.#settings.view === "sheet") {
+    if (this.review === null && this.#isSheet) {
       this.#turnSheet(this.#signal);
       this.sweep.drawPage(this.#sheetFirst ?? 0, this.#signal.head.position);
     } else if (this.review === null) this.sweep.redraw(this.#signal.head.position);
@@ -332,15 +339,15 @@ export class Screen {
   }
 
   #drawCalipers(layout: Layout): void {
-    const { calipers, review } = this;
-    if (calipers === null || review === null) return;
+    const { calipers, review, tools } = this;
+    if (calipers === null || review === null || tools === null) return;
     const panel = this.#caliperPanel(layout, calipers, review);
     if (panel === undefined) return;
     const step = pixelsPerSecond(layout.scale) / review.buffer.samplingRate;
     const left = panel.x - panel.begin * pixelsPerSecond(layout.scale);
     const x = (sample: number): number => left + (sample - review.first) * step;
     this.#overlay.setTransform(this.#pixelRatio, 0, 0, this.#pixelRatio, 0, 0);
-    drawCalipers(this.#overlay, calipers, panel, layout.scale, this.paletteOf(this.#settings), x);
+    tools.drawCalipers(this.#overlay, calipers, panel, layout.scale, this.paletteOf(this.#settings), x);
     this.#overlayNeedsClear = true;
   }
 

@@ -1,15 +1,12 @@
-import { zlibSync } from "fflate";
 import { ProtocolError } from "../errors.js";
 import { ErrorCode } from "../protocol.js";
 import { inflateZlib } from "./inflate.js";
 
+/** A function as `inflate`. */
+export type Inflate = (payload: Uint8Array, limit: number, offset?: number) => Uint8Array<ArrayBuffer>;
+
 const FIRST_GUESS = 4;
 const SMALLEST_BUFFER = 1024;
-
-/** Compresses a payload to one zlib stream. */
-export function deflate(payload: Uint8Array, level: number): Uint8Array {
-  return zlibSync(payload, { level: level as 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9 });
-}
 
 /**
  * Inflates a payload that is one zlib stream. Inflates at most one byte more than the limit.

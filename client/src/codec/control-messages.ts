@@ -12,7 +12,7 @@ import {
   type Version,
 } from "../protocol.js";
 import { fieldOf } from "./fields.js";
-import { NdArray } from "./messagepack-utils.js";
+import { NdArray } from "./ndarray.js";
 import { pathText } from "./path.js";
 
 /** The server's PROTOCOL_NEGOTIATION. */

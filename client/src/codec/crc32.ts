@@ -1,7 +1,9 @@
-import { Folder, WORTH_FOLDING } from "./crc32-fold.js";
+import type { Folder } from "./crc32-fold.js";
 
 const POLYNOMIAL = 0xedb88320;
 const SLICE = 8;
+/** Least number of bytes for which folding is faster than tables. */
+export const WORTH_FOLDING = 9600;
 
 /** Eight tables of 256 entries: the effect of a byte on the CRC, for each position in a slice, the last one first. */
 const TABLES = /* @__PURE__ */ makeTables();
@@ -22,8 +24,10 @@ function makeTables(): Int32Array {
 
 /** Returns the CRC-32 (as in zlib, gzip and PNG) of the bytes from `start` to `stop`. */
 export function crc32(bytes: Uint8Array, start = 0, stop = bytes.length): number {
-  const folder = stop - start >= WORTH_FOLDING ? folderOnce() : null;
-  if (folder) return ~folder.sum(-1, bytes, start, stop) >>> 0;
+  if (stop - start >= WORTH_FOLDING) {
+    if (folder) return ~folder.sum(-1, bytes, start, stop) >>> 0;
+    void loadFolding(); // this payload is summed with tables
+  }
   return ~sumUp(-1, new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), start, stop) >>> 0;
 }
 
@@ -48,16 +52,22 @@ export function sumUp(before: number, view: DataView, start: number, stop: numbe
   return sum;
 }
 
-let folder: Folder | null | undefined;
+let folder: Folder | null = null;
+let loading: Promise<boolean> | undefined;
 
-/** Returns the folder, made for the first large payload; null if the policy of the page forbids WebAssembly. */
-function folderOnce(): Folder | null {
-  if (folder === undefined) {
-    try {
-      folder = new Folder(sumUp);
-    } catch {
-      folder = null;
-    }
-  }
-  return folder;
+/**
+ * Loads what sums large payloads with WebAssembly, once. Returns false if the policy of the page forbids it, or it cannot be
+ * loaded: tables give the same sums.
+ */
+export function loadFolding(): Promise<boolean> {
+  loading ??= import("./crc32-fold.js").then(
+    (fold) => {
+      try {
+        folder = new fold.Folder(sumUp);
+      } catch {} // the policy forbids WebAssembly
+      return folder !== null;
+    },
+    () => false,
+  );
+  return loading;
 }

@@ -2,7 +2,7 @@
 import { ProtocolError } from "../errors.js";
 import { ErrorCode } from "../protocol.js";
 import { fieldOf } from "./fields.js";
-import { NdArray } from "./messagepack-utils.js";
+import { NdArray } from "./ndarray.js";
 import { pathText } from "./path.js";
 import type { Message } from "./protocol-handler.js";
 import { Uuid } from "./uuid.js";

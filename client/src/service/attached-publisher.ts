@@ -5,8 +5,8 @@
 import type { Keyring } from "../codec/seal.js";
 import type { SendClock } from "../codec/send-clock.js";
 import type { MessageType } from "../protocol.js";
+import type { Settings } from "../session/basic-settings.js";
 import type { SessionEvent } from "../session/client-session.js";
-import type { Settings } from "../session/settings.js";
 import type { Connection } from "./connection.js";
 
 /** How one message is published. */

@@ -2,11 +2,12 @@ import type { SendClock } from "../codec/send-clock.js";
 import { ProtocolError } from "../errors.js";
 import { CloseCode, HEADER_SIZES } from "../protocol.js";
 import type { Arrival, Outcome, SignedBy, Unverified } from "../session/arrivals.js";
+import type { Settings } from "../session/basic-settings.js";
 import { ClientSession, type Close, type SessionEvent } from "../session/client-session.js";
-import type { Settings } from "../session/settings.js";
 import type { StreamPositions } from "../session/stream-book.js";
 import type { StreamSeals } from "../session/stream-seals.js";
 import { callSafely } from "./emitter.js";
+import { LateInflating } from "./late-inflating.js";
 import { PingAnswers } from "./ping-answers.js";
 
 /** The interface that the client needs of a WebSocket: a browser's, Node's, or that of the `ws` package. */
@@ -100,6 +101,7 @@ export class Connection {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #timerAt = Number.POSITIVE_INFINITY;
   #isReceiving = false;
+  readonly #late: LateInflating;
 
   /** Opens a WebSocket. @param protocols subprotocols to offer @param connectTimeout seconds that opening may take */
   constructor(
@@ -113,6 +115,10 @@ export class Connection {
   ) {
     this.#owner = owner;
     this.#settings = settings;
+    this.#late = new LateInflating(settings.parts.inflating, {
+      take: (bytes) => this.#read(bytes),
+      failed: (why) => this.drop(why),
+    });
     const answers = new PingAnswers(() => owner.taking);
     this.session = new ClientSession(settings, clock, owner.positions, owner.seals, (answer) => {
       answers.add(() => {
@@ -200,9 +206,14 @@ export class Connection {
 
   #receive(data: unknown): void {
     if (this.#over) return;
-    const at = now();
     const bytes = data instanceof ArrayBuffer ? new Uint8Array(data) : null;
     if (bytes) this.#owner.passed("in", bytes);
+    if (!bytes || !this.#late.holds(bytes)) this.#read(bytes);
+  }
+
+  #read(bytes: Uint8Array | null): void {
+    if (this.#over) return;
+    const at = now();
     this.#isReceiving = true;
     const events = bytes ? this.session.receive(bytes, at) : this.session.receiveText(at);
     this.#isReceiving = false;

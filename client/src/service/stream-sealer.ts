@@ -1,6 +1,6 @@
 /** Signs and seals what a publisher sends on one stream, from end to end. */
 import { fieldOf } from "../codec/fields.js";
-import { NdArray } from "../codec/messagepack-utils.js";
+import { NdArray } from "../codec/ndarray.js";
 import type { RecordFields } from "../codec/record.js";
 import { type Keyring, Sealer } from "../codec/seal.js";
 import { Attester, type SigningKey } from "../codec/signing.js";

@@ -10,13 +10,12 @@ import type { NotOpened, Opened } from "../codec/seal.js";
 import type { Signature } from "../codec/signing.js";
 import type { ProtocolError } from "../errors.js";
 import { Flag, MAX_HELD_BYTES, MAX_HELD_FRAMES, MessageType, STREAM_TYPES } from "../protocol.js";
+import { isOfSealed, keyIdOf, SEALED_SINCE } from "./sealed-frames.js";
 
 /** Number of frames that are opened at the same time. */
 const UNDER_WAY = 64;
 /** Bytes that a waiting frame counts for, beside its own: many small ones are also too much. */
 const FRAME_COST = 256;
-const KEY_ID_SIZE = 4;
-const SEALED_SINCE = 3;
 /** For how many seconds frames of an unknown key are held. */
 const HELD_SECONDS = 10;
 
@@ -266,17 +265,6 @@ export class Arrivals {
   #laneOf(header: Header): Arrival[] {
     return isUrgent(header) ? this.#urgent : this.#ordered;
   }
-}
-
-/** Returns true if the payload of a frame is sealed. */
-export function isOfSealed({ version, flags }: Header): boolean {
-  return version >= SEALED_SINCE && (flags & Flag.ENCRYPTED) !== 0;
-}
-
-/** Returns the id of the key with which a frame is sealed; -1 if it is too short to have one. */
-export function keyIdOf({ frame: { payload } }: Arrival): number {
-  if (payload.length < KEY_ID_SIZE) return -1;
-  return new DataView(payload.buffer, payload.byteOffset).getUint32(0);
 }
 
 /** Returns true if a held frame is before another one in its stream; version 3 has no stream in the header. */

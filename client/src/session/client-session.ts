@@ -5,16 +5,10 @@ import {
   type SubscriptionAnswer,
   type VersionCheck,
 } from "../codec/control-messages.js";
+import type { FrameSender } from "../codec/control-sender.js";
 import { fieldOf } from "../codec/fields.js";
-import { pack } from "../codec/messagepack-utils.js";
+import { type DeferredFrame, type Frame, FrameReader, type Header, type Message } from "../codec/frame-reader.js";
 import { pathText, quoted, ROOT } from "../codec/path.js";
-import {
-  type DeferredFrame,
-  type Frame,
-  type Header,
-  type Message,
-  ProtocolHandler,
-} from "../codec/protocol-handler.js";
 import type { Opened } from "../codec/seal.js";
 import type { SendClock } from "../codec/send-clock.js";
 import { ProtocolError } from "../errors.js";
@@ -29,7 +23,6 @@ import {
   FLAG_SINCE,
   Flag,
   Form,
-  FRAGMENT_SIZE,
   HEADER_SIZES,
   LARGEST_LENGTH,
   LAST_FATAL_CHECK,
@@ -45,21 +38,13 @@ import {
   type Version,
 } from "../protocol.js";
 import { Seen, Unacknowledged, type Waiting } from "./acknowledgements.js";
-import {
-  type Arrival,
-  Arrivals,
-  isOfSealed,
-  keyIdOf,
-  type Outcome,
-  type SignedBy,
-  type Unverified,
-} from "./arrivals.js";
+import type { Arrival, Arrivals, Outcome, SignedBy, Unverified } from "./arrivals.js";
+import type { Settings } from "./basic-settings.js";
 import { checkNumbers, requireMoment } from "./control-numbers.js";
-import { fragmentAt, isCut } from "./fragmenting.js";
-import { choice, commonCapabilities, implied, usable } from "./negotiation.js";
+import { choice, implied, usable } from "./negotiation.js";
 import { type Leaving, type Outgoing, SendQueue, tierOf, understood } from "./outgoing.js";
-import { incomplete, isFragment, Reassembly } from "./reassembly.js";
-import type { Settings } from "./settings.js";
+import type { Reassembly } from "./reassembly.js";
+import { isOfSealed, keyIdOf } from "./sealed-frames.js";
 import { type Action, type Phase, TRANSITIONS, type Transition, type Trigger } from "./state.js";
 import { NO_POSITIONS, StreamBook, type StreamPosition, type StreamPositions } from "./stream-book.js";
 import {
@@ -195,7 +180,6 @@ const MOST_WAITING = 16 * 1024 * 1024;
 /** The first version with numbered messages, which is spoken only after a negotiation. */
 const NUMBERED_SINCE = 4;
 
-const CUTTER = { isCut, fragmentAt, size: FRAGMENT_SIZE };
 const EVERY_FRAME = { defers: () => true };
 
 /** Types that do not show which version the server speaks: a server that refuses a client sends ERROR and closes. */
@@ -238,13 +222,15 @@ export class ClientSession {
   readonly #positions: StreamPositions;
   readonly #seals: StreamSeals | null;
   readonly #answerLater: ((answer: () => void) => void) | null;
-  readonly #arrivals = new Arrivals();
+  /** The frames that wait to be opened or verified; null if this side opens nothing. */
+  readonly #arrivals: Arrivals | null;
   readonly #askedKeys = new Set<number>();
-  readonly #reassembly: Reassembly;
-  #receiver: ProtocolHandler;
-  #sender: ProtocolHandler;
+  /** The unfinished messages; null if this side takes no fragments. */
+  readonly #reassembly: Reassembly | null;
+  #receiver: FrameReader;
+  #sender: FrameSender;
   /** Encodes data messages, within the payload limit that the server announced. */
-  #dataSender: ProtocolHandler;
+  #dataSender: FrameSender;
   readonly #queue = new SendQueue();
   readonly #unacknowledged: Unacknowledged;
   readonly #seen = new Seen();
@@ -277,7 +263,9 @@ export class ClientSession {
     this.#positions = positions;
     this.#seals = seals;
     this.#book = new StreamBook(positions);
-    this.#reassembly = new Reassembly(settings.maxPayload);
+    const { fragments, Arrivals } = settings.parts;
+    this.#arrivals = seals && Arrivals && new Arrivals();
+    this.#reassembly = fragments && new fragments.Reassembly(settings.maxPayload);
     // Until both sides agree, frames are sent in version 1, and version 4 is not read.
     this.#receiver = this.#receiverFor(settings.versions.filter((version) => version < NUMBERED_SINCE));
     this.#sender = this.#dataSender = this.#senderFor(1, new Set(), LARGEST_LENGTH);
@@ -318,14 +306,14 @@ export class ClientSession {
 
   /** Returns true if a frame waits: to be opened, or behind others that wait. */
   defers(header: Header): boolean {
-    if (this.#seals === null || isPiece(header)) return false;
+    if (this.#arrivals === null || isPiece(header)) return false;
     return isOfSealed(header) || this.#mustVerify(header) || this.#arrivals.mustWait(header);
   }
 
   /** Takes the result of verifying a message of the event "signed". */
   verified(arrival: Arrival, verdict: SignedBy | ProtocolError, now: number): SessionEvent[] {
     const events: SessionEvent[] = [];
-    this.#arrivals.verified(arrival, verdict);
+    this.#arrivals?.verified(arrival, verdict);
     this.#goOn(now, events);
     return events;
   }
@@ -333,7 +321,7 @@ export class ClientSession {
   /** Takes the result of opening a frame of the event "sealed". */
   opened(arrival: Arrival, outcome: Outcome, now: number): SessionEvent[] {
     const events: SessionEvent[] = [];
-    this.#arrivals.opened(arrival, outcome);
+    this.#arrivals?.opened(arrival, outcome);
     this.#goOn(now, events);
     return events;
   }
@@ -354,8 +342,8 @@ export class ClientSession {
       this.#silentAfter(this.#asked ? SILENT_INTERVALS : SILENT_INTERVALS - 1),
       this.#sentAt + this.#heartbeatInterval,
       this.#unacknowledged.deadline(),
-      this.#arrivals.heldUntil,
-      this.#reassembly.deadline(SILENT_INTERVALS * this.#heartbeatInterval),
+      this.#arrivals?.heldUntil ?? Number.POSITIVE_INFINITY,
+      this.#reassembly?.deadline(SILENT_INTERVALS * this.#heartbeatInterval) ?? Number.POSITIVE_INFINITY,
       this.phase === "opening" ? this.#giveUpWaitingAt : Number.POSITIVE_INFINITY,
     );
   }
@@ -386,7 +374,7 @@ export class ClientSession {
     for (const waiting of this.#unacknowledged.due(now)) this.#sendAgain(waiting, events);
     this.#dropUnfinished(now, events);
     if (this.closing) return events;
-    this.sealed.unknownKey += this.#arrivals.letGo(now);
+    this.sealed.unknownKey += this.#arrivals?.letGo(now) ?? 0;
     this.#goOn(now, events);
     if (this.closing) return events;
     if (!this.#asked && now >= this.#silentAfter(SILENT_INTERVALS - 1)) {
@@ -494,7 +482,7 @@ export class ClientSession {
     const time = since === null ? {} : { since: typeof since === "bigint" ? seconds(since) : since };
     this.#wanted.add(stream);
     // The server sends an unfinished message again, if it belongs to what follows.
-    if (since !== null || position) this.#reassembly.forget((id) => this.#book.isLive(id, stream));
+    if (since !== null || position) this.#reassembly?.forget((id) => this.#book.isLive(id, stream));
     const limit = catchUp !== null && (since !== null || position) ? { catch_up: catchUp } : {};
     this.#say(MessageType.SUBSCRIBE, { stream, ...numbers, ...time, ...limit, ...this.#ownKeys(stream) });
   }
@@ -664,7 +652,7 @@ export class ClientSession {
       events.push({ kind: "explained", position, timestamp: message.timestamp as bigint });
       this.acknowledge(message);
     } else {
-      this.#control(message, data, now, events);
+      this.#control(message, data, payload, now, events);
       this.acknowledge(message);
     }
   }
@@ -679,7 +667,8 @@ export class ClientSession {
 
   /** Returns a message as it came; of a fragment, the whole frame if it is the last one, otherwise null. */
   #putTogether(bytes: Uint8Array, now: number, events: SessionEvent[]): Uint8Array | null {
-    if (!this.numbered || !isFragment(bytes)) return bytes;
+    const reassembly = this.#reassembly;
+    if (!reassembly || !this.numbered || !reassembly.takes(bytes)) return bytes;
     const [{ header, item, deferred }] = this.#receiver.frames(bytes, MAX_CONTROL_PAYLOAD, undefined, EVERY_FRAME);
     // What is damaged, or not alone, is refused like any frame.
     if (!header || header.size + header.length !== bytes.length) return bytes;
@@ -688,12 +677,13 @@ export class ClientSession {
       if (!deferred) return bytes;
       // A message that was received before is skipped once it is whole.
       if (header.streamId && !this.#book.nameOf(header.streamId) && !this.#book.admits(header)) return null;
-      const { frame, lost } = this.#reassembly.add(header, bytes.subarray(0, header.size), deferred.payload, now);
-      if (lost) this.#refuse(incomplete(lost, "another one of its class has begun"), now, events, lost.header);
+      const { frame, lost } = reassembly.add(header, bytes.subarray(0, header.size), deferred.payload, now);
+      if (lost)
+        this.#refuse(reassembly.incomplete(lost, "another one of its class has begun"), now, events, lost.header);
       return this.closing ? null : frame;
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
-      this.#reassembly.refuse(header);
+      reassembly.refuse(header);
       this.#refuse(error, now, events, header);
       return null;
     }
@@ -701,15 +691,19 @@ export class ClientSession {
 
   /** Drops messages of which no further fragment has arrived for too long, and tells the server. */
   #dropUnfinished(now: number, events: SessionEvent[]): void {
-    for (const one of this.#reassembly.expire(SILENT_INTERVALS * this.#heartbeatInterval, now)) {
-      const error = incomplete(one, `nothing more of it came for ${Math.round(now - one.lastAt)} s`);
+    const reassembly = this.#reassembly;
+    for (const one of reassembly?.expire(SILENT_INTERVALS * this.#heartbeatInterval, now) ?? []) {
+      const error = (reassembly as Reassembly).incomplete(
+        one,
+        `nothing more of it came for ${Math.round(now - one.lastAt)} s`,
+      );
       this.#refuse(error, now, events, one.header);
     }
   }
 
   /** Drops unfinished messages of streams that are no longer bound. */
   #forgetUnbound(): void {
-    this.#reassembly.forget((id) => id !== 0 && this.#book.nameOf(id) === undefined);
+    this.#reassembly?.forget((id) => id !== 0 && this.#book.nameOf(id) === undefined);
   }
 
   // --- sealed streams ---
@@ -719,9 +713,10 @@ export class ClientSession {
     place: number | null = null,
     stream: string | null = this.#streamOf(frame.header),
   ): void {
-    this.#arrivals.add(frame, stream, this.#book.positionOf(frame.header)?.history ?? null, place);
-    if (this.#arrivals.cost > MOST_WAITING + this.#settings.maxPayload)
-      this.#abandon(CloseCode.TRY_LATER, `${this.#arrivals.size} frames wait to be opened`);
+    const arrivals = this.#arrivals as Arrivals;
+    arrivals.add(frame, stream, this.#book.positionOf(frame.header)?.history ?? null, place);
+    if (arrivals.cost > MOST_WAITING + this.#settings.maxPayload)
+      this.#abandon(CloseCode.TRY_LATER, `${arrivals.size} frames wait to be opened`);
   }
 
   /** Returns the name of the stream of a frame; null if its header names none, as in version 3. */
@@ -732,16 +727,17 @@ export class ClientSession {
   /** Takes the frames whose turn it is, and starts opening others. */
   #goOn(now: number, events: SessionEvent[]): void {
     const seals = this.#seals;
-    if (!seals) return;
-    this.#arrivals.retry((keyId) => seals.knows(keyId));
-    for (let next = this.#arrivals.next(); next && !this.closing; next = this.#arrivals.next())
-      this.#takeArrival(next, now, events);
+    const arrivals = this.#arrivals;
+    if (!seals || !arrivals) return;
+    arrivals.retry((keyId) => seals.knows(keyId));
+    for (let next = arrivals.next(); next && !this.closing; next = arrivals.next())
+      this.#takeArrival(next, arrivals, now, events);
     if (this.closing) return;
-    for (const arrival of this.#arrivals.start()) events.push({ kind: "sealed", arrival });
+    for (const arrival of arrivals.start()) events.push({ kind: "sealed", arrival });
     for (const [data, message] of this.#endings.splice(0)) this.#onSubscriptionAck(data, message, events);
   }
 
-  #takeArrival(arrival: Arrival, now: number, events: SessionEvent[]): void {
+  #takeArrival(arrival: Arrival, arrivals: Arrivals, now: number, events: SessionEvent[]): void {
     const { outcome, place, frame } = arrival;
     const { header } = frame;
     if (this.#isNotWanted(arrival)) {
@@ -750,7 +746,7 @@ export class ClientSession {
       this.#refuse(place === null ? outcome : inTemplates(outcome, place), now, events, place === null ? header : null);
     } else if (outcome === "unknown key") {
       const position = this.#book.positionOf(header);
-      if (position?.history === undefined) this.#hold(arrival, now, events);
+      if (position?.history === undefined) this.#hold(arrival, arrivals, now, events);
       else {
         this.sealed.unknownKey++;
         if (place === null) events.push({ kind: "unopened", position });
@@ -758,14 +754,14 @@ export class ClientSession {
     } else if (typeof outcome === "string") {
       this.#letGo(header, outcome);
     } else {
-      const { isHeld, givenUp } = this.#arrivals.holdBehind(arrival);
+      const { isHeld, givenUp } = arrivals.holdBehind(arrival);
       this.sealed.unknownKey += givenUp;
       if (isHeld) return;
       const opened = outcome ?? null;
       const decoded = arrival.decoded ?? frame.decode(opened?.payload ?? null);
       const { verdict = null } = arrival;
       if (verdict === null && this.#mustVerify(header) && !(decoded.item instanceof ProtocolError)) {
-        this.#arrivals.putBack(arrival, decoded);
+        arrivals.putBack(arrival, decoded);
         events.push({ kind: "signed", arrival, unverified: this.#unverified(decoded) });
       } else if (verdict instanceof ProtocolError) {
         this.signatures.refused++;
@@ -829,8 +825,8 @@ export class ClientSession {
   }
 
   /** Holds a frame whose key is not known, and asks for the key once. */
-  #hold(arrival: Arrival, now: number, events: SessionEvent[]): void {
-    if (!this.#arrivals.hold(arrival, now)) this.sealed.unknownKey++;
+  #hold(arrival: Arrival, arrivals: Arrivals, now: number, events: SessionEvent[]): void {
+    if (!arrivals.hold(arrival, now)) this.sealed.unknownKey++;
     const keyId = keyIdOf(arrival);
     if (this.#askedKeys.has(keyId) || this.#askedKeys.size >= MOST_ASKED_KEYS) return;
     this.#askedKeys.add(keyId);
@@ -880,10 +876,10 @@ export class ClientSession {
     return true;
   }
 
-  #control(message: Message, data: unknown, now: number, events: SessionEvent[]): void {
+  #control(message: Message, data: unknown, payload: Uint8Array, now: number, events: SessionEvent[]): void {
     switch (message.type) {
       case MessageType.PING:
-        this.#onPing(data, message.frameBytes);
+        this.#onPing(data, payload, message.frameBytes);
         break;
       case MessageType.PONG:
         this.#onPong(data, message, now, events);
@@ -909,19 +905,20 @@ export class ClientSession {
   }
 
   /** Answers with the same payload, unless that would be much larger: arrays are sent back in list form. */
-  #onPing(data: unknown, frameBytes: number): void {
+  #onPing(data: unknown, payload: Uint8Array, frameBytes: number): void {
     const header = this.numbered ? HEADER_SIZES[this.version] : 0; // it counts from version 4 on
     const maxPayload = Math.min(SMALL_ECHO - header + ECHO_GROWTH * frameBytes, this.#settings.maxPayload);
     const ndarray = this.capabilities.has(Capability.NDARRAY_BIN) ? "binary" : "list";
+    const { pack } = this.#settings.parts;
     let room: Uint8Array;
     try {
-      room = pack(data, { maxPayload, ndarray });
+      room = pack ? pack(data, { maxPayload, ndarray }) : sameBytes(payload, maxPayload);
     } catch {
       const text = "this PING has a payload that cannot be sent back";
       throw new ProtocolError(ErrorCode.MESSAGE_TOO_LARGE, text);
     }
-    const answer = () =>
-      this.#put(MessageType.PONG, ndarray === "list" ? room : data, 0, this.#clock.next(), ndarray === "list");
+    const isPacked = !pack || ndarray === "list";
+    const answer = () => this.#put(MessageType.PONG, isPacked ? room : data, 0, this.#clock.next(), isPacked);
     if (this.#answerLater) this.#answerLater(answer);
     else answer();
   }
@@ -973,7 +970,7 @@ export class ClientSession {
       const announced = Number(data.heartbeat_interval);
       this.#heartbeatInterval = Math.min(Math.max(announced, SHORTEST_HEARTBEAT), LONGEST_HEARTBEAT);
     }
-    this.#establish(answer.version, commonCapabilities(this.#settings, data), events);
+    this.#establish(answer.version, new Set(answer.capabilities), events);
     if (data.max_payload !== undefined) {
       const most = Math.min(Number(data.max_payload), LARGEST_LENGTH);
       this.maxPayloadOfPeer = most;
@@ -987,7 +984,7 @@ export class ClientSession {
     const request = this.numbered && data.history !== undefined ? Number(data.history) : null;
     const isWanted = request === null ? this.#wanted.has(stream) : this.#histories.get(request) === stream; // not if nobody asked, or the stream was unsubscribed meanwhile
     if (request !== null) requireMoment(data, "more");
-    if (request !== null && status !== "subscribed" && this.#arrivals.hasOfHistory(request)) {
+    if (request !== null && status !== "subscribed" && this.#arrivals?.hasOfHistory(request)) {
       this.#endings.push([data, message]); // until they are opened
       return;
     }
@@ -1093,21 +1090,22 @@ export class ClientSession {
     this.version = version;
     this.capabilities = usable(capabilities, version);
     if (version >= NUMBERED_SINCE) this.#receiver = this.#receiverFor(this.#settings.versions);
-    if (this.capabilities.has(Capability.FRAGMENTS)) this.#queue.cutter = CUTTER;
+    if (this.capabilities.has(Capability.FRAGMENTS))
+      this.#queue.cutter = this.#settings.parts.fragments?.cutter ?? null;
     this.#sender = this.#senderFor(version, this.capabilities, LARGEST_LENGTH);
     this.#dataSender = this.#senderFor(version, this.capabilities, this.#settings.maxPayload);
     events.push({ kind: "negotiated", version, capabilities: this.capabilities, negotiated: this.negotiated });
   }
 
-  #receiverFor(versions: readonly Version[]): ProtocolHandler {
-    const { maxPayload, decompressors } = this.#settings;
+  #receiverFor(versions: readonly Version[]): FrameReader {
+    const { maxPayload, decompressors, parts } = this.#settings;
     const opens = this.#seals !== null;
-    return new ProtocolHandler({ maxPayload, versions: [1, ...versions], opens, decompressors });
+    return new FrameReader({ maxPayload, versions: [1, ...versions], opens, decompressors }, parts.inflating);
   }
 
-  #senderFor(version: Version, capabilities: ReadonlySet<Capability>, maxPayload: number): ProtocolHandler {
+  #senderFor(version: Version, capabilities: ReadonlySet<Capability>, maxPayload: number): FrameSender {
     const inflates = capabilities.has(Capability.COMPRESSION) && version >= FLAG_SINCE[Flag.COMPRESSED];
-    return new ProtocolHandler({
+    return this.#settings.parts.senderOf({
       version,
       maxPayload,
       compression: inflates ? this.#settings.compression : null,
@@ -1145,7 +1143,7 @@ export class ClientSession {
   /** Discards everything that waits, and closes. */
   #discard(code: CloseCode, reason: string): void {
     this.#queue.clear();
-    this.#arrivals.clear();
+    this.#arrivals?.clear();
     this.closing ??= { code, reason };
   }
 
@@ -1197,6 +1195,12 @@ export class ClientSession {
 /** Returns true if a frame is a fragment. */
 function isPiece({ version, flags }: Header): boolean {
   return version >= NUMBERED_SINCE && (flags & Flag.FRAGMENT) !== 0;
+}
+
+/** Returns a payload that is sent back as it came. @throws RangeError it is too large */
+function sameBytes(payload: Uint8Array, most: number): Uint8Array {
+  if (payload.length > most) throw new RangeError(`${payload.length} bytes; the limit is ${most}`);
+  return payload.slice();
 }
 
 function transition(phase: Phase, trigger: Trigger): Transition {

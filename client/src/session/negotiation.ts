@@ -1,8 +1,8 @@
 /** Selects the version and the capabilities that both sides support. Section "Compatibility" of the specification. */
 import type { Offer } from "../codec/control-messages.js";
 import { ProtocolError } from "../errors.js";
-import { CAPABILITY_SINCE, type Capability, ErrorCode, ONLY_ANNOUNCED, type Version } from "../protocol.js";
-import type { Settings } from "./settings.js";
+import { CAPABILITY_SINCE, Capability, ErrorCode, ONLY_ANNOUNCED, type Version } from "../protocol.js";
+import type { Settings } from "./basic-settings.js";
 
 /** A client's answer to the server's PROTOCOL_NEGOTIATION. */
 export interface Choice {
@@ -11,6 +11,9 @@ export interface Choice {
   /** Largest payload that the client takes, in bytes; from version 4 on. */
   readonly max_payload?: number;
 }
+
+/** First version whose records have filters. */
+const FILTERED_SINCE = 4;
 
 /** First version in which the answer names the largest payload. */
 const ANSWERS_MAX_PAYLOAD = 4;
@@ -28,7 +31,11 @@ export function choice(settings: Settings, offer: Offer): Choice {
     throw new ProtocolError(ErrorCode.INVALID_PROTOCOL_VERSION, text, { check: 2 });
   }
   const version = Math.max(...common) as Version;
-  const answer = { version, capabilities: [...commonCapabilities(settings, offer)].sort() };
+  const capabilities = commonCapabilities(settings, offer);
+  // Filters make records of version 4 small without zlib: what inflates would be loaded for little.
+  if (version >= FILTERED_SINCE && settings.parts.inflating.inflate === null)
+    capabilities.delete(Capability.COMPRESSION);
+  const answer = { version, capabilities: [...capabilities].sort() };
   return version < ANSWERS_MAX_PAYLOAD ? answer : { ...answer, max_payload: settings.maxPayload };
 }
 

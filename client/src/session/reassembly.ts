@@ -75,6 +75,16 @@ export class Reassembly {
     return [...this.#unfinished.values()].reduce((sum, { arrived }) => sum + arrived, 0);
   }
 
+  /** Returns true if a WebSocket message begins with the header of a fragment. */
+  takes(bytes: Uint8Array): boolean {
+    return bytes.length >= HEADER && bytes[0] === VERSION && (bytes[FLAGS_AT] & Flag.FRAGMENT) !== 0;
+  }
+
+  /** Returns the error for a message that is dropped although its fragments were valid. */
+  incomplete({ arrived, total }: Unfinished, why: string): ProtocolError {
+    return fault(`${arrived} of ${total} bytes of a message arrived: ${why}`);
+  }
+
   /**
    * Adds a fragment, whose header and checksum were checked.
    *
@@ -159,16 +169,6 @@ export class Reassembly {
       throw fault(`a fragment that is not the last has at least ${this.#least} bytes, not ${length}`);
     return { total, offset };
   }
-}
-
-/** Returns true if a WebSocket message begins with the header of a fragment. */
-export function isFragment(bytes: Uint8Array): boolean {
-  return bytes.length >= HEADER && bytes[0] === VERSION && (bytes[FLAGS_AT] & Flag.FRAGMENT) !== 0;
-}
-
-/** Returns the error for a message that is dropped although its fragments were valid. */
-export function incomplete({ arrived, total }: Unfinished, why: string): ProtocolError {
-  return fault(`${arrived} of ${total} bytes of a message arrived: ${why}`);
 }
 
 /** Returns the unfinished message that a fragment continues. */

@@ -1,0 +1,25 @@
+/**
+ * What a session does beside receiving whole, plain messages. A display that only receives leaves parts out, so that its page
+ * does not load them.
+ */
+import type { FrameSender } from "../codec/control-sender.js";
+import type { pack } from "../codec/messagepack-utils.js";
+import type { Inflating, ProtocolHandlerOptions } from "../codec/protocol-handler.js";
+import type { Arrivals } from "./arrivals.js";
+import type { Cutter } from "./outgoing.js";
+import type { Reassembly } from "./reassembly.js";
+
+export interface SessionParts {
+  /** Inflates payloads. A part that is not there yet is loaded once a compressed payload arrives. */
+  readonly inflating: Inflating & { load(): Promise<void> };
+  /** Makes what encodes the frames of a version. */
+  readonly senderOf: (
+    options: ProtocolHandlerOptions & Required<Pick<ProtocolHandlerOptions, "version" | "maxPayload">>,
+  ) => FrameSender;
+  /** Packs what answers a PING; null to send back the same bytes. */
+  readonly pack: typeof pack | null;
+  /** Puts fragments together, and cuts; null to do neither. */
+  readonly fragments: { readonly Reassembly: typeof Reassembly; readonly cutter: Cutter } | null;
+  /** The frames that wait to be opened or verified; null to open nothing. */
+  readonly Arrivals: typeof Arrivals | null;
+}
