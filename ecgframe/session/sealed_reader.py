@@ -231,8 +231,9 @@ class SealedReader:
             "" if place is None else place.name, int(header.type), form, payload, unfiltered=unfiltered
         )
         self._signature = signed.signature
-        if signed.signature is Signature.VALID and stream is not None:
-            self._signed = digest(stream, int(header.type), form, signed.payload if unfiltered is None else unfiltered)
+        if signed.signature is Signature.VALID and place is not None:
+            content = signed.payload if unfiltered is None else unfiltered
+            self._signed = digest(place.name, int(header.type), form, content)
         return signed.payload
 
     def _unfiltered(self, stream_id: int, record: memoryview) -> bytes:

@@ -56,7 +56,8 @@ def test_the_plain_page_shows_its_leads_live(open_element):
 
 
 LOADED = """performance.getEntriesByType("resource").map(({ name }) => name.split("/").pop())
-  .filter((name) => /^(tools|compression|all-parts|crc32-fold)-/.test(name)).map((name) => name.split("-").slice(0, -1).join("-"))"""
+  .filter((name) => /^(tools|compression|all-parts|crc32-fold)-/.test(name))
+  .map((name) => name.split("-").slice(0, -1).join("-"))"""
 """The parts that a page has loaded later, by their names."""
 
 
@@ -66,7 +67,8 @@ def test_a_live_display_of_version_4_loads_nothing_later(open_element):
         element.page.evaluate("document.querySelector('ecg-monitor').removeAttribute('calipers')")
         element.page.reload()
         element.page.evaluate(
-            "(m => { m.removeAttribute('calipers'); m.options = { versions: [4] }; })(document.querySelector('ecg-monitor'))"
+            "(m => { m.removeAttribute('calipers'); m.options = { versions: [4] }; })"
+            "(document.querySelector('ecg-monitor'))"
         )
         element.wait("m.signal?.buffer.end > 3000 && m.state === 'live'")
         assert set(element.page.evaluate(LOADED)) <= {"tools"}  # the page has `calipers` until it is removed

@@ -16,7 +16,7 @@ optional("opentelemetry.metrics")
 sdk = optional("opentelemetry.sdk.metrics")
 
 from opentelemetry.sdk.metrics.export import Gauge, InMemoryMetricReader, Sum  # noqa: E402
-from server.test_prometheus import Counted, parsed  # noqa: E402
+from server.test_prometheus import StubHandler, parsed  # noqa: E402
 
 import ecgframe.server.opentelemetry as module  # noqa: E402
 from ecgframe import MessageType  # noqa: E402
@@ -51,7 +51,7 @@ def found(reader):
 
 def test_names_and_values_are_those_for_prometheus(reader):
     async def main():
-        handler = Counted()
+        handler = StubHandler()
         observe(handler, reader.meter)
         return parsed(handler), *found(reader)
 
@@ -85,7 +85,7 @@ def test_the_numbers_are_those_of_now_and_are_read_once_for_all_instruments(read
                 assert values["ecgframe_streams",] == 1
         monkeypatch.setattr(module, "FRESH", 60.0)
         asked = []
-        handler = Counted()
+        handler = StubHandler()
         stats, handler.stats = handler.stats, lambda: asked.append(None) or stats()
         other = InMemoryMetricReader()
         provider = sdk.MeterProvider([other])
@@ -99,7 +99,7 @@ def test_the_numbers_are_those_of_now_and_are_read_once_for_all_instruments(read
 
 
 def test_another_thread_asks_in_the_one_of_the_event_loop(reader):
-    class Watching(Counted):
+    class Watching(StubHandler):
         def stats(self):
             threads.add(threading.get_ident())
             return super().stats()
@@ -121,7 +121,7 @@ def test_an_event_loop_that_does_not_answer_delays_one_collection_once(reader, m
     collected = []
 
     async def main():
-        handler = Counted()
+        handler = StubHandler()
         observe(handler, reader.meter)
         thread = threading.Thread(target=lambda: collected.append(found(reader)[0]))
         thread.start()
@@ -136,7 +136,7 @@ def test_an_event_loop_that_does_not_answer_delays_one_collection_once(reader, m
 
 def test_after_the_event_loop_has_ended_there_are_still_the_last_numbers(reader):
     async def main():
-        handler = Counted()
+        handler = StubHandler()
         observe(handler, reader.meter)
         return handler
 
@@ -148,7 +148,7 @@ def test_after_the_event_loop_has_ended_there_are_still_the_last_numbers(reader)
 
 def test_a_handler_that_is_gone_has_no_values_any_more(reader):
     async def main():
-        observe(Counted(), reader.meter)
+        observe(StubHandler(), reader.meter)
         gc.collect()
         return found(reader)
 
@@ -157,12 +157,12 @@ def test_a_handler_that_is_gone_has_no_values_any_more(reader):
 
 def test_it_belongs_to_an_event_loop():
     with pytest.raises(RuntimeError, match="no running event loop"):
-        observe(Counted())
+        observe(StubHandler())
 
 
 def test_without_a_provider_nothing_happens():
     async def main():
-        observe(Counted())
+        observe(StubHandler())
 
     run(main())
 
