@@ -8,7 +8,6 @@ import {
   ProtocolError,
   Sealing,
   type Subscription,
-  VERSIONS,
   WebSocketBinaryService,
 } from "../../../src/index.js";
 import type { ServerClock } from "../age.js";
@@ -50,7 +49,7 @@ interface Watched {
 }
 
 export class Station {
-  readonly #service = new WebSocketBinaryService({ versions: VERSIONS, sealing: new Sealing() });
+  readonly #service = new WebSocketBinaryService({ sealing: new Sealing() });
   readonly #pace = new Pace();
   /** The errors of denied subscriptions. */
   readonly #denials = new WeakSet<Error>();
