@@ -30,7 +30,8 @@ describe("agreeing", () => {
     [[1], [], 1],
     [[1, 2], ["compression", "ack", "ndarray-bin"], 2],
     [[1, 2, 3], ["ack", "priority", "unheard-of"], 3],
-    [[3, 4], ["batch"], 3],
+    [[3, 4], ["batch"], 4],
+    [[3, 5], ["batch"], 3],
   ])("on the highest version of %j, and what both have of %j", async (versions, capabilities, version) => {
     const answers: unknown[] = [];
     const url = await scripted(async (talk) => {
@@ -43,15 +44,16 @@ describe("agreeing", () => {
     const names: string[] = Object.values(Capability);
     const common = capabilities.filter((name) => names.includes(name)).sort();
     await until(() => answers.length === 1);
-    expect(answers).toEqual([{ version, capabilities: common }]);
+    const limit = version === 4 ? { max_payload: 16 * 1024 * 1024 } : {};
+    expect(answers).toEqual([{ version, capabilities: common, ...limit }]);
     expect([...negotiated.capabilities].every((name) => common.includes(name))).toBe(true);
-    expect(negotiated.capabilities.has("ack")).toBe(version === 3 && common.includes("ack"));
+    expect(negotiated.capabilities.has("ack")).toBe(version >= 3 && common.includes("ack"));
   });
 
   test("on nothing is the end", async () => {
     const heard: unknown[] = [];
     const url = await scripted(async (talk) => {
-      talk.say(MessageType.PROTOCOL_NEGOTIATION, { versions: [4] });
+      talk.say(MessageType.PROTOCOL_NEGOTIATION, { versions: [5] });
       heard.push((await talk.hear(MessageType.ERROR)).data.code, await talk.closed);
     });
     const service = impatient();
@@ -291,7 +293,7 @@ describe("signs of life", () => {
     const url = await scripted(async (talk) => {
       await talk.negotiate();
       talk.say(MessageType.VERSION_CHECK, { version: 9, compatible: false, versions: [1] }); // an answer
-      for (const version of [3, 4]) {
+      for (const version of [3, 5]) {
         talk.say(MessageType.VERSION_CHECK, { version });
         answers.push((await talk.hear(MessageType.VERSION_CHECK)).data);
       }
@@ -300,8 +302,8 @@ describe("signs of life", () => {
     await impatient().connect(url);
     await until(() => answers.length === 2);
     expect(answers).toEqual([
-      { version: 3, compatible: true, versions: [1, 2, 3] },
-      { version: 4, compatible: false, versions: [1, 2, 3] },
+      { version: 3, compatible: true, versions: [1, 2, 3, 4] },
+      { version: 5, compatible: false, versions: [1, 2, 3, 4] },
     ]);
   });
 

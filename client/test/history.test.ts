@@ -58,8 +58,8 @@ test("a range of the past comes whole, while the stream goes on", async () => {
 });
 
 test("a history is refused over version 3, ended by the application, and ends with the service", async () => {
-  const url = await serve("--protocol", "4");
-  const old = impatient();
+  const url = await serve();
+  const old = impatient({ versions: [1, 2, 3] });
   await old.connect(url);
   const none = history(old, "ecg/1", () => {}, { start: 0n });
   await expect(none.finished).rejects.toBeInstanceOf(ProtocolError);

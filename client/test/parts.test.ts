@@ -464,7 +464,7 @@ test("options that cannot be are refused", async () => {
   expect(() => new WebSocketBinaryService({ versions: [] })).toThrow(RangeError);
   expect(() => new WebSocketBinaryService({ versions: [5 as 4] })).toThrow(RangeError);
   expect(() => new WebSocketBinaryService({ capabilities: ["encryption"] })).toThrow(RangeError);
-  expect(() => new WebSocketBinaryService({ capabilities: ["templates"] })).toThrow(RangeError);
+  expect(() => new WebSocketBinaryService({ versions: [1, 2, 3], capabilities: ["templates"] })).toThrow(RangeError);
   expect(() => new WebSocketBinaryService({ heartbeatInterval: 0 })).toThrow(RangeError);
   const service = new WebSocketBinaryService({ WebSocket: undefined as never });
   if (!globalThis.WebSocket) await expect(service.connect("ws://127.0.0.1:1")).rejects.toThrow("no global WebSocket");

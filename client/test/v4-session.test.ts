@@ -6,7 +6,7 @@ import { ecgData, physicalValues } from "../src/codec/ecg-data.js";
 import { Flag, MessageType, NdArray, ProtocolHandler, type StreamMessage, Template } from "../src/index.js";
 import { type Capability, CloseCode, Form } from "../src/protocol.js";
 import type { SessionEvent } from "../src/session/client-session.js";
-import { DEFAULT_SETTINGS } from "../src/session/settings.js";
+import { DEFAULT_SETTINGS, supported } from "../src/session/settings.js";
 import { StreamBook } from "../src/session/stream-book.js";
 import { fromHex, fromJson, RECORDS } from "./rendering.js";
 import { image } from "./same.js";
@@ -65,8 +65,12 @@ describe("negotiation", () => {
       expect([version, form, streamId, sequence]).toEqual([4, 0, 0, 0]);
   });
 
-  test("leaves version 4 out unless the settings have it", () => {
-    const client = new Client(undefined, DEFAULT_SETTINGS);
+  test("agrees on version 4 by default, and on 3 if the settings leave 4 out", () => {
+    const usual = new Client(undefined, DEFAULT_SETTINGS);
+    usual.receive(offer());
+    expect(usual.sent()[0].data).toMatchObject({ version: 4, max_payload: DEFAULT_SETTINGS.maxPayload });
+    const capabilitiesOf3 = new Set(supported([1, 2, 3]));
+    const client = new Client(undefined, { ...DEFAULT_SETTINGS, versions: [1, 2, 3], capabilities: capabilitiesOf3 });
     client.receive(offer());
     const [{ data }] = client.sent();
     const capabilities = ["ack", "batch", "compression", "ndarray-bin", "priority", "timestamps"];

@@ -1,6 +1,6 @@
 /** The page: passes the events of the service and the frames of the display to its parts. */
 
-import { MessageType, Sealing, VERSIONS, WebSocketBinaryService } from "../../src/index.js";
+import { MessageType, Sealing, WebSocketBinaryService } from "../../src/index.js";
 import { AccessToken } from "./access-token.js";
 import { foundAlert, readAlert } from "./alert-history.js";
 import { Alerts } from "./alerts.js";
@@ -51,7 +51,7 @@ let firstConnectionAt: number | null = null;
 
 const signers = signersIn(location.search);
 const sealing = new Sealing(signers.keys.length > 0 ? { signers: signers.keys } : {});
-const service = new WebSocketBinaryService({ versions: VERSIONS, sealing, token: () => token?.value ?? null });
+const service = new WebSocketBinaryService({ sealing, token: () => token?.value ?? null });
 const status = new Status();
 const alerts = new Alerts();
 const log = new FrameLog();

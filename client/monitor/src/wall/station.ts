@@ -8,7 +8,6 @@ import {
   ProtocolError,
   Sealing,
   type Subscription,
-  VERSIONS,
   WebSocketBinaryService,
 } from "../../../src/index.js";
 import type { ServerClock } from "../age.js";
@@ -52,7 +51,6 @@ interface Watched {
 
 export class Station {
   readonly #service = new WebSocketBinaryService({
-    versions: VERSIONS,
     sealing: new Sealing(),
     token: () => this.#token,
   });
