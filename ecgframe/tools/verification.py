@@ -71,7 +71,7 @@ class Fault:
 
 @dataclass(slots=True)
 class StreamProof:
-    """What is proven of one epoch of a stream.
+    """The proofs about one epoch of a stream.
 
     Attributes:
         stream: name of the stream.
@@ -100,7 +100,7 @@ class StreamProof:
 
 @dataclass(slots=True)
 class Verification:
-    """What is proven of a recording.
+    """The proofs about a recording.
 
     Attributes:
         frames: number of valid frames in the file.
@@ -164,7 +164,7 @@ class _Pending:
     frame: int
     offset: int
     passed: Counter[bytes] = field(default_factory=Counter)
-    """By signer, attestations that stand behind it and do not name it."""
+    """By signer, the number of later attestations that do not name it."""
 
 
 @dataclass(slots=True)
@@ -188,12 +188,12 @@ class _Stream:
         """Digests of messages with a signature of their own."""
         self.chains: dict[bytes, _Chain] = {}
         self.lacking = 0
-        """Messages that were named, and are not there; or there, and changed."""
+        """Number of messages that an attestation names, and that are missing or changed."""
         self.line = 0
         """The largest number of a message that did not overtake."""
         self.ahead: set[int] = set()
         self.time: float | None = None
-        """Of the last message."""
+        """Time of the last message."""
         self.numbered_from: int | None = None
 
 
