@@ -80,7 +80,7 @@ _NUMBERED: Final = 4
 """First version with records, templates and signatures."""
 
 _OF_SIGNED_RECORDINGS: Final = frozenset({MessageType.STREAM_TEMPLATE, MessageType.STREAM_ATTESTATION})
-"""What a recording with signatures holds besides data."""
+"""Types of the messages in a recording with signatures, besides data messages."""
 
 _UNCOUNTED: Final = 1 << 20
 """Bytes of a payload whose numbers need not be counted before it is unpacked."""

@@ -352,7 +352,7 @@ class Check(IntEnum):
     CHECKSUM = 7
     """The checksum matches the payload."""
     ENCRYPTION = 8
-    """The payload is not encrypted: receivers have no key."""
+    """The receiver can open an encrypted payload, and a sealed stream has no other ones."""
     COMPRESSION = 9
     """A compressed payload is exactly one complete zlib stream, zstd frame or LZ4 block."""
     INFLATED_LIMIT = 10
@@ -364,7 +364,7 @@ class Check(IntEnum):
     FRAGMENT = 13
     """A fragment continues its message in order, and the message is within the limit of the receiver."""
     SIGNATURE = 14
-    """A signature or an attestation is right, and there where it is required."""
+    """A signature or an attestation is valid, and is present where it is required."""
 
 
 LAST_FATAL_CHECK: Final = int(Check.FLAGS)

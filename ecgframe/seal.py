@@ -474,7 +474,7 @@ def _derive(key: Key, sender: bytes) -> tuple[Any, bytes]:
 
 
 class _Sender(NamedTuple):
-    """What one sender seals with."""
+    """The counter and the cipher of one sender."""
 
     counter: NonceCounter
     encrypt: Callable[[bytes, Any, bytes], bytes]
@@ -586,7 +586,7 @@ def _why_not_sealed(version: int, type: int) -> str:
 
 
 class NotOpened(StrEnum):
-    """Why a payload was not opened, if that is no error of the peer."""
+    """Why a payload was not opened, if that is not the fault of the peer."""
 
     UNKNOWN_KEY = "unknown key"
     """The keyring does not know the key id: the key may be on its way."""
@@ -613,7 +613,7 @@ class Opened(NamedTuple):
 
 
 class _Seen:
-    """Counters of one sender that were had: the highest, and bits of the latest ones."""
+    """The received counters of one sender: the highest, and a bit for each of the latest ones."""
 
     __slots__ = ("blocks", "highest")
 
@@ -621,12 +621,13 @@ class _Seen:
         self.highest = -1
         self.blocks: dict[int, int] = {}
 
-    def had(self, counter: int, window: int) -> bool:
+    def has(self, counter: int, window: int) -> bool:
+        """Return whether a counter was received, or is too old to tell."""
         if counter <= self.highest - window:
             return True
         return bool(self.blocks.get(counter // _BLOCK, 0) >> counter % _BLOCK & 1)
 
-    def enter(self, counter: int, window: int) -> None:
+    def add(self, counter: int, window: int) -> None:
         if counter > self.highest:
             oldest = (counter - window) // _BLOCK
             if counter // _BLOCK != self.highest // _BLOCK:
@@ -648,10 +649,10 @@ class _SendersOfKey:
 
 @final
 class ReplayWindow:
-    """The counters that a viewer has had. It lives as long as the place of the viewer in its stream, over connections.
+    """The counters that a viewer has received. It exists as long as the viewer's position in its stream.
 
-    For each key and sender, it knows the latest 2^16 counters, and takes none that is older. Of the 64 latest senders
-    of a key it knows this; of earlier ones the highest counter, and takes none up to it. A key may have 4,096 senders.
+    For each of the 64 latest senders of a key, it remembers the latest 2^16 counters, and refuses older ones. For
+    earlier senders, it remembers the highest counter, and refuses all up to it. A key may have 4,096 senders.
 
     Args:
         window: number of counters.
@@ -668,13 +669,13 @@ class ReplayWindow:
         self._keys: dict[int, _SendersOfKey] = {}
 
     def fault(self, key_id: int, sender: bytes, counter: int) -> NotOpened | None:
-        """Tell why a counter would not be taken; None if it would. Nothing is changed."""
+        """Return why a counter would be refused; None if it would not. Nothing is changed."""
         senders = self._keys.get(key_id)
         if senders is None:
             return None
         seen = senders.kept.get(sender)
         if seen is not None:
-            return NotOpened.REPEATED if seen.had(counter, self._window) else None
+            return NotOpened.REPEATED if seen.has(counter, self._window) else None
         highest = senders.evicted.get(sender)
         if highest is not None:
             return NotOpened.REPEATED if counter <= highest else None
@@ -682,7 +683,7 @@ class ReplayWindow:
         return NotOpened.TOO_MANY_SENDERS if is_full else None
 
     def take(self, key_id: int, sender: bytes, counter: int) -> NotOpened | None:
-        """Enter a counter whose message was verified. Returns None, or why it is not taken."""
+        """Enter a counter whose message was verified. Returns None, or why it is refused."""
         fault = self.fault(key_id, sender, counter)
         if fault is not None:
             return fault
@@ -691,7 +692,7 @@ class ReplayWindow:
         if seen is None:
             seen = senders.kept[sender] = _Seen()
             floor = senders.evicted.pop(sender, None)
-            if floor is not None:  # everything up to it counts as had
+            if floor is not None:  # everything up to it counts as received
                 seen.highest = floor
                 seen.blocks = _all_up_to(floor, self._window)
             if len(senders.kept) > self._most_kept:
@@ -699,7 +700,7 @@ class ReplayWindow:
                 senders.evicted[oldest] = left.highest
         else:
             senders.kept.move_to_end(sender)
-        seen.enter(counter, self._window)
+        seen.add(counter, self._window)
         return None
 
     def forget(self, key_id: int) -> None:
@@ -708,7 +709,7 @@ class ReplayWindow:
 
 
 def _all_up_to(counter: int, window: int) -> dict[int, int]:
-    """Return blocks in which all counters of the window up to this one are had."""
+    """Return blocks in which all counters of the window up to this one count as received."""
     first = max(0, counter - window + 1) // _BLOCK
     blocks = dict.fromkeys(range(first, counter // _BLOCK), (1 << _BLOCK) - 1)
     blocks[counter // _BLOCK] = (2 << counter % _BLOCK) - 1
@@ -721,10 +722,10 @@ class Opener:
 
     Args:
         keyring: the keys.
-        window: the counters that were had; by default, none.
+        window: the counters that were received before; by default, none.
 
     Attributes:
-        window: the counters that were had. Hand it to the opener of the next connection.
+        window: the received counters. Pass it to the opener of the next connection.
 
     Raises:
         MissingLibrary: the extra ``seal`` is not installed.
@@ -747,7 +748,7 @@ class Opener:
         stream: str | None,
         again: bool = False,
     ) -> Opened | NotOpened:
-        """Open a payload. Nothing is entered in the window: that does ``take``.
+        """Open a payload. Nothing is entered in the window; ``take`` does that.
 
         Args:
             payload: the sealed payload.
@@ -803,7 +804,7 @@ class Opener:
         """Enter the counter of an opened payload when its message is taken from the queue.
 
         Returns:
-            None; or why the message is to be let go: its counter was entered since it was opened.
+            None; or why the message must be discarded: its counter was entered after the message was opened.
         """
         return self.window.take(opened.key.id, opened.sender, opened.counter)
 

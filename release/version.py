@@ -38,8 +38,8 @@ def disagreements_of_npm(package: dict[str, Any], version: str, home: str) -> li
     return found
 
 
-def disagreements_of_place(home: str, published_from: str) -> list[str]:
-    """Return what must be corrected where pyproject.toml names another repository than the one that publishes.
+def disagreements_of_repository(home: str, published_from: str) -> list[str]:
+    """Return what must be corrected if pyproject.toml names another repository than the one that publishes.
 
     Args:
         home: the URL ``Homepage`` of pyproject.toml.
@@ -60,7 +60,7 @@ def main(tag: str) -> int:
     found = [
         *disagreements(tag, version, changelog),
         *disagreements_of_npm(package, version, home),
-        *disagreements_of_place(home, f"{server}/{name}" if name else ""),
+        *disagreements_of_repository(home, f"{server}/{name}" if name else ""),
     ]
     print(*found, sep="\n", file=sys.stderr)
     return 1 if found else 0

@@ -1,4 +1,4 @@
-/** Whatever arrives on a sealed stream is taken, refused or let go, and nothing else happens. */
+/** Anything that arrives on a sealed stream is accepted, refused or discarded, and nothing else happens. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { Attester, MessageType, ProtocolError, Sealer, SigningKey } from "../src/index.js";

@@ -42,7 +42,7 @@ async function grantSealed(talk: Talk, by: Sealer, more: Record<string, unknown>
 }
 
 describe("a sealed stream of version 4", () => {
-  test("arrives, and goes on over a new connection, whose repetitions are let go", async () => {
+  test("arrives, and goes on over a new connection, whose repetitions are discarded", async () => {
     const by = new Sealer(key());
     const frames = await Promise.all([2, 3, 4].map((number) => sealed(bound(told, number), by)));
     const replayed = frames[0].slice();

@@ -242,7 +242,7 @@ describe("keys", () => {
     expect(summary(events)).toEqual(["received 2", "received 3", "received 4"]);
   });
 
-  test("that do not come in ten seconds: their frames are let go, and those behind them are taken", async () => {
+  test("that do not come in ten seconds: their frames are discarded, and those after them are accepted", async () => {
     const by = new Sealer(key());
     const client = await watching(by);
     const next = new Sealer(key(10, STREAM, OTHER));
@@ -327,7 +327,7 @@ test("an old message is marked as stale", async () => {
   expect(events.map((event) => (event as { message: Message }).message.stale)).toEqual([true, undefined, undefined]);
 });
 
-test("after unsubscribing, frames that wait are let go", async () => {
+test("after unsubscribing, frames that wait are discarded", async () => {
   const by = new Sealer(key());
   const client = await watching(by);
   client.receive(await sealed(packed(2), by));

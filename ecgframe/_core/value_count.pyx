@@ -22,7 +22,7 @@ cdef struct Counts:
 
 
 cpdef tuple count_numbers(FlatBuffer flat, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t most_others):
-    """Count the numbers in a packed payload; its texts, byte strings and entries of long maps; its arrays and maps.
+    """Count the values of a packed payload: numbers; texts, byte strings and entries of long maps; arrays and maps.
 
     Nil and booleans count as numbers. Stops at damage, and once the second count exceeds ``most_others``.
     """

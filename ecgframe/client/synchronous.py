@@ -264,14 +264,14 @@ class _Late(Exception):
 
 
 class _Arrivals:
-    """What was taken from a queue and not returned yet: the next message, and the gaps before it."""
+    """Items that were taken from a queue and not returned yet: the next message, and the gaps before it."""
 
     def __init__(self) -> None:
         self.items: deque[Message | Gap] = deque()
         self._limit: asyncio.Timeout | None = None
 
     def note(self, gap: Gap) -> None:
-        """Add a gap, and end the wait for the message behind it, so that it is told at once."""
+        """Add a gap, and end the wait for the message after it, so that the gap is reported at once."""
         self.items.append(gap)
         if self._limit is not None:
             self._limit.reschedule(asyncio.get_running_loop().time())

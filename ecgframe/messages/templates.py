@@ -60,7 +60,7 @@ _RULES: Final = {
     "avl": (0x0C, 0x4C),
     "avf": (0x21, 0x61),
 }
-"""Rules of prediction to try, by the name of the lead: how it follows from the leads I and II."""
+"""Rules of prediction to try, by the name of the lead: how it is computed from the leads I and II."""
 
 _MOST_PREDICTING: Final = 256
 """Predictions use the first 256 rows only."""
@@ -131,7 +131,7 @@ def record_content(data: Any, stream: str) -> Content | None:
     signal: Any = data.get("signal")
     if not isinstance(name, str) or name != stream:
         return None
-    if not _is_of_records(signal) or ("sequence" in data and not _is_within(sequence, 0, _LARGEST_SEQUENCE)):
+    if not _fits_records(signal) or ("sequence" in data and not _is_within(sequence, 0, _LARGEST_SEQUENCE)):
         return None
     time = _microseconds(data.get("timestamp"))
     if time is None:
@@ -144,7 +144,7 @@ def record_content(data: Any, stream: str) -> Content | None:
     return Content(signal, time, None if sequence is None else int(sequence), fields)
 
 
-def _is_of_records(signal: Any) -> bool:
+def _fits_records(signal: Any) -> bool:
     return (
         type(signal) is np.ndarray
         and signal.dtype in _NAMES
@@ -240,7 +240,7 @@ class Template:
         missing: int | None = None,
         scale: Scale | Mapping[str, float] | None = None,
     ) -> None:
-        told: dict[str, Any] = {
+        entries: dict[str, Any] = {
             "template": number,
             "stream": stream,
             "dtype": dtype,
@@ -248,10 +248,10 @@ class Template:
             "fields": dict(fields),
         }
         if missing is not None:
-            told["missing"] = missing
+            entries["missing"] = missing
         if scale is not None:
-            told["scale"] = scale._asdict() if isinstance(scale, Scale) else dict(scale)
-        self._read(pack_payload(told, DEFAULT_MAX_PAYLOAD, False))
+            entries["scale"] = scale._asdict() if isinstance(scale, Scale) else dict(scale)
+        self._read(pack_payload(entries, DEFAULT_MAX_PAYLOAD, False))
 
     @classmethod
     def unpack(cls, payload: Buffer) -> Template:
@@ -277,29 +277,29 @@ class Template:
     def _read(self, payload: bytes) -> None:
         """Check a payload and set the attributes from it."""
         template_rules.check_size(len(payload))
-        told = template_rules.without_nil(unpack_payload(flatten(payload), 0, len(payload), False, True))
-        template_rules.check_template(told)
-        self.number = int(told["template"])
-        self.stream: str = told["stream"]
-        self.dtype: str = told["dtype"]
-        self.rows = int(told["rows"])
-        self.fields: dict[Any, Any] = told["fields"]
-        self.missing = int(told["missing"]) if "missing" in told else None
-        scale = told.get("scale")
+        entries = template_rules.without_nil(unpack_payload(flatten(payload), 0, len(payload), False, True))
+        template_rules.check_template(entries)
+        self.number = int(entries["template"])
+        self.stream: str = entries["stream"]
+        self.dtype: str = entries["dtype"]
+        self.rows = int(entries["rows"])
+        self.fields: dict[Any, Any] = entries["fields"]
+        self.missing = int(entries["missing"]) if "missing" in entries else None
+        scale = entries.get("scale")
         self.scale = None if scale is None else Scale(float(scale["mul"]), float(scale["div"]))
         self.payload = payload
         may_be_floats = self.missing is not None or self.scale is not None
         self._sample_size = 8 if may_be_floats else _DTYPES[self.dtype].itemsize
         self._gain = self._baseline = None
         if self.missing is not None:
-            self._gain = self._one_a_lead("gain")
-            self._baseline = self._one_a_lead("baseline")
+            self._gain = self._per_lead("gain")
+            self._baseline = self._per_lead("baseline")
         self._copied_fields = _to_copy(self.fields)
         self._numeric: tuple[dict[Any, Any], list[_Copied]] | None = None
         self._digest: bytes | None = None
         self._key: bytes | None = None
         self._memory: int | None = None
-        self._predictions = _worth_trying(self.fields.get("leads"), self.rows)
+        self._predictions = _predictions_of(self.fields.get("leads"), self.rows)
         self.coder: TemplateCoder | None = None
         if not may_be_floats:
             self.coder = TemplateCoder(
@@ -312,7 +312,7 @@ class Template:
                 self._predictions,
             )
 
-    def _one_a_lead(self, name: str) -> npt.NDArray[np.float64] | None:
+    def _per_lead(self, name: str) -> npt.NDArray[np.float64] | None:
         """Return gain or baseline as an array, [rows, 1], or [1] for a one-dimensional signal; None if it is absent."""
         if name not in self.fields:
             return None
@@ -351,17 +351,17 @@ class Template:
 
     def fields_on_the_wire(self) -> dict[str, Any]:
         """Return the payload as a map, from which a codec packs the same bytes."""
-        told: dict[str, Any] = unpack_payload(flatten(self.payload), 0, len(self.payload), False, True)
-        return told
+        entries: dict[str, Any] = unpack_payload(flatten(self.payload), 0, len(self.payload), False, True)
+        return entries
 
     def signal_bytes(self, count: int) -> int:
         """Return the size in bytes of the signal that a record of ``count`` samples a lead stands for."""
         return (self.rows or 1) * count * self._sample_size
 
     def memory(self, count: int) -> int:
-        """Return the bytes of memory that a record of ``count`` samples a lead takes, at most.
+        """Return the most bytes of memory that a record of ``count`` samples a lead takes.
 
-        The map of its fields, its samples, and floats beside them where the samples are converted.
+        These are the map of its fields, its samples, and their floats if the samples are converted.
         """
         itemsize = _DTYPES[self.dtype].itemsize
         converted = itemsize + 1 if self.missing is not None or self.scale is not None else 0
@@ -412,8 +412,8 @@ class Template:
                 return record
         shape = (self.rows, signal.shape[-1]) if self.rows and signal.ndim else signal.shape[-1:]
         if signal.dtype != _DTYPES[self.dtype] or signal.shape != shape or not shape:
-            said = f"{self.rows} leads of {self.dtype}" if self.rows else f"one dimension of {self.dtype}"
-            raise ValueError(f"a signal of {signal.dtype} and shape {list(signal.shape)}; the template has {said}")
+            expected = f"{self.rows} leads of {self.dtype}" if self.rows else f"one dimension of {self.dtype}"
+            raise ValueError(f"a signal of {signal.dtype} and shape {list(signal.shape)}; the template has {expected}")
         if shape[-1] > _LARGEST_COUNT:
             raise ValueError(f"{shape[-1]} samples of each lead; a record has {_LARGEST_COUNT} at most")
         if signal.size * self._sample_size > max_payload:
@@ -560,19 +560,19 @@ def _copier(value: Any) -> Callable[[Any], Any] | None:
     """Return a function that copies a value of the fields; None if the value is immutable."""
     if isinstance(value, list) and all(isinstance(entry, _SCALARS) for entry in value):
         return list  # usually the names of leads
-    return _copied if isinstance(value, (list, dict, np.ndarray)) else None
+    return _deep_copy if isinstance(value, (list, dict, np.ndarray)) else None
 
 
-def _copied(value: Any) -> Any:
+def _deep_copy(value: Any) -> Any:
     """Copy a value of the fields, so that the application may change it."""
     if isinstance(value, list):
-        return [_copied(entry) for entry in value]
+        return [_deep_copy(entry) for entry in value]
     if isinstance(value, dict):
-        return {key: _copied(entry) for key, entry in value.items()}
+        return {key: _deep_copy(entry) for key, entry in value.items()}
     return value.copy() if isinstance(value, np.ndarray) else value
 
 
-def _worth_trying(leads: Any, rows: int) -> bytes:
+def _predictions_of(leads: Any, rows: int) -> bytes:
     """Encode the predictions to try for each row, as ``write_record`` takes them; empty if there are none."""
     if not rows or not isinstance(leads, (list, tuple)) or not all(isinstance(name, str) for name in leads):
         return b""

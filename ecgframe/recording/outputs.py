@@ -1,4 +1,4 @@
-"""What a recorder of a stream writes into: writers, and what opens them one after the other."""
+"""The outputs of a recorder of a stream: writers of files, and the objects that open one after the other."""
 
 from __future__ import annotations
 

@@ -87,20 +87,20 @@ class Recorder:
         on_error: Callable[[ProtocolError], object] | None = None,
         **websockets_options: Any,
     ) -> None:
-        place = Path(output)
-        self._is_folder = place.is_dir() or place.suffix.lower() not in _BY_SUFFIX
-        form = format or ("edf" if self._is_folder else _BY_SUFFIX[place.suffix.lower()])
+        path = Path(output)
+        self._is_folder = path.is_dir() or path.suffix.lower() not in _BY_SUFFIX
+        form = format or ("edf" if self._is_folder else _BY_SUFFIX[path.suffix.lower()])
         if signatures:
             form = format or ("frames" if self._is_folder else form)
             _check_signatures(form, rotation, versions)
-        _check(streams, place, form, rotation, is_folder=self._is_folder, overwrite=overwrite)
+        _check(streams, path, form, rotation, is_folder=self._is_folder, overwrite=overwrite)
         if self._is_folder:
-            place.mkdir(FOLDER_MODE, exist_ok=True)
+            path.mkdir(FOLDER_MODE, exist_ok=True)
         self._since = since
         self._is_open = False
         self._ending = asyncio.Event()
         series = [
-            FileSeries(stream, place, form, is_folder=self._is_folder, patient=patient, overwrite=overwrite)
+            FileSeries(stream, path, form, is_folder=self._is_folder, patient=patient, overwrite=overwrite)
             for stream in streams
         ]
         self._signed = {
@@ -161,25 +161,25 @@ class Recorder:
         async with self._client:
             self._is_open = True
             begin = await self._begin()
-            following = [asyncio.create_task(self._follow(recorder, begin)) for recorder in self._recorders]
-            beside = [asyncio.create_task(self._flush()), asyncio.create_task(self._until_the_end())]
+            followers = [asyncio.create_task(self._follow(recorder, begin)) for recorder in self._recorders]
+            others = [asyncio.create_task(self._flush()), asyncio.create_task(self._until_the_end())]
             try:
-                await _first_of(following, beside)
-                await self._leave(following)
+                await _first_of(followers, others)
+                await self._leave(followers)
                 if self._failure is not None:
                     raise self._failure
             finally:
-                for task in (*following, *beside):
+                for task in (*followers, *others):
                     task.cancel()
-                await asyncio.wait([*following, *beside])
-            for task in (*following, *beside):
+                await asyncio.wait([*followers, *others])
+            for task in (*followers, *others):
                 if not task.cancelled():
                     task.result()
 
     async def _until_the_end(self) -> None:
         await self._ending.wait()
 
-    async def _leave(self, following: Sequence[asyncio.Task[None]]) -> None:
+    async def _leave(self, followers: Sequence[asyncio.Task[None]]) -> None:
         """Unsubscribe, and record what has already arrived."""
         if not self._ending.is_set():
             return
@@ -189,11 +189,11 @@ class Recorder:
                     await asyncio.sleep(0.02)
         left = [
             self._client.unsubscribe(recorder.summary.stream)
-            for recorder, task in zip(self._recorders, following, strict=True)
+            for recorder, task in zip(self._recorders, followers, strict=True)
             if not task.done()
         ]
         await asyncio.gather(*left)
-        await asyncio.wait(following)
+        await asyncio.wait(followers)
 
     def _keep(self, kept: KeptMessage) -> None:
         """Write a message of a recording with signatures. A file that cannot be written ends the recording."""
@@ -240,12 +240,12 @@ class Recorder:
             raise failures[0]
 
 
-async def _first_of(following: Sequence[asyncio.Task[None]], beside: Sequence[asyncio.Task[None]]) -> None:
-    """Wait until all tasks of ``following`` have ended, one of them has failed, or one of ``beside`` has ended."""
-    waiting = {*following, *beside}
-    while not waiting.isdisjoint(following):
+async def _first_of(followers: Sequence[asyncio.Task[None]], others: Sequence[asyncio.Task[None]]) -> None:
+    """Wait until all tasks of ``followers`` have ended, one of them has failed, or one of ``others`` has ended."""
+    waiting = {*followers, *others}
+    while not waiting.isdisjoint(followers):
         done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        if not done.isdisjoint(beside) or any(task.cancelled() or task.exception() for task in done):
+        if not done.isdisjoint(others) or any(task.cancelled() or task.exception() for task in done):
             return
 
 
@@ -296,7 +296,7 @@ def _check_signatures(form: str, rotation: Rotation | None, versions: Sequence[i
 
 def _check(
     streams: Sequence[str],
-    place: Path,
+    path: Path,
     form: str,
     rotation: Rotation | None,
     *,
@@ -312,15 +312,15 @@ def _check(
     if rotation is not None and any(part is not None and part <= 0 for part in (rotation.seconds, rotation.nbytes)):
         raise ValueError("the seconds and bytes of a rotation must be above 0")
     if is_folder:
-        if not place.is_dir() and place.suffix:
-            raise RecordError(f"{place}: no such folder, and the name of a file must end in {', '.join(_BY_SUFFIX)}")
+        if not path.is_dir() and path.suffix:
+            raise RecordError(f"{path}: no such folder, and the name of a file must end in {', '.join(_BY_SUFFIX)}")
         return
     if len(streams) > 1:
-        raise ValueError(f"{place} is a file and can hold only one stream; name a folder for several streams")
-    if _BY_SUFFIX[place.suffix.lower()] != form:
-        raise RecordError(f"{place}: the name of a file in the format {form} must end in {FORMATS[form]}")
+        raise ValueError(f"{path} is a file and can hold only one stream; name a folder for several streams")
+    if _BY_SUFFIX[path.suffix.lower()] != form:
+        raise RecordError(f"{path}: the name of a file in the format {form} must end in {FORMATS[form]}")
     if form == "wfdb":
-        check_name(place)
-    for file in files_to_save(place):
+        check_name(path)
+    for file in files_to_save(path):
         if os.path.lexists(file) and not overwrite:
             raise FileExistsError(17, "the file exists", str(file))

@@ -1,4 +1,4 @@
-"""What the user states of the samples of a file that may not state it: unit, gain and baseline."""
+"""Unit, gain and baseline of samples that the user states, for files that do not state them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NO_UNIT: Final = f"no unit is given: taken as {ASSUMED}; --units says otherwise"
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What the user states.
+    """The statements of the user.
 
     Attributes:
         units: unit of the samples, where the file states none.

@@ -18,8 +18,8 @@ _PROGRAMS: Final = {
 
 SUFFIXES: Final = tuple(suffix for _, _, suffix in _PROGRAMS.values())
 
-_FOLLOWS: Final = {b"BZh": b"1AY&SY"}
-"""What stands two bytes further where the first ones may be text."""
+_CONFIRMED_BY: Final = {b"BZh": b"1AY&SY"}
+"""By first bytes that may be text: the bytes that follow one byte later if the file is compressed."""
 
 
 def compression_of(start: bytes) -> str | None:
@@ -29,7 +29,7 @@ def compression_of(start: bytes) -> str | None:
         start: the first bytes of the file, at least ten.
     """
     for magic, (compression, program, _) in _PROGRAMS.items():
-        if start.startswith(magic) and start[len(magic) + 1 :].startswith(_FOLLOWS.get(magic, b"")):
+        if start.startswith(magic) and start[len(magic) + 1 :].startswith(_CONFIRMED_BY.get(magic, b"")):
             return f"it is compressed ({compression}); unpack it first ({program})"
     return None
 

@@ -23,7 +23,7 @@ UNITS: Final = {name: seconds for seconds, names in _SPELLINGS for name in names
 """Units of time in seconds, by their names in lower case."""
 
 _NO_UNIT: Final = re.compile(r"|-|utc|gmt|local|unix|epoch|since .*|.*[hd]{2}.?[mt]{2}.*|.*y{4}.*|iso ?8601|date|clock")
-"""What may follow the name of a time column in brackets, or stand below it, and is no unit."""
+"""Texts in brackets after the name of a time column, or in the line below it, that are not a unit."""
 
 _NAME: Final = re.compile(
     r"(?:(?:elapsed|relative|rel|absolute|abs|unix|recording)[\s_.-]*)?"
@@ -33,7 +33,7 @@ _NAME: Final = re.compile(
 _WITH_UNIT: Final = re.compile(r"(.+?)(?:\s+in\s+|\s*[_/\\:;,.|-]\s*|\s+)(\S+)")
 _JOINED: Final = re.compile(r"(time|timestamp)(ms|msec|millis|us|ns|sec|secs|seconds)")
 _ALONE: Final = re.compile(r"ms|msecs?|millis|milliseconds|usecs?|microseconds|nanoseconds|secs?")
-"""Names of time columns that are nothing but a unit."""
+"""Names of time columns that consist only of a unit."""
 
 _EPOCHS: Final = (
     (1e17, 1e-9, "nanoseconds since 1970"),

@@ -32,7 +32,7 @@ _IN_BRACKETS: Final = re.compile(r"(.*?)\s*[\[({]\s*([^\])}]*?)\s*[\])}]")
 _AT_THE_END: Final = re.compile(r"(.*?)(?:\s+in\s+|\s*[_/\\:;,.|-]+\s*|\s+)([^\s_/\\:;,|-]+)")
 
 _SURE: Final = re.compile(r"[_/]|\s+in\s")
-"""What separates V from a name if it stands for volts."""
+"""Separators between a name and V that show that it stands for volts."""
 
 NOT_VOLTS: Final = frozenset({"v"})
 """Spellings that are a lead rather than a unit if they are a whole name, or follow one after a blank."""
@@ -63,7 +63,7 @@ def kind_of(unit: str) -> str:
 def split_unit(title: str) -> tuple[str, str]:
     """Split the name of a column, such as "II (uV)", into name and unit. Without a unit, all of it is the name.
 
-    A name that is nothing but a unit, such as "mV", is both. V alone is a lead, and so is that of "ECG V".
+    A name that consists only of a unit, such as "mV", is both. V alone is a lead, and so is that of "ECG V".
     """
     if len(title) > LONGEST:
         return title, ""

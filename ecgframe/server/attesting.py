@@ -255,7 +255,7 @@ class AttestedStream(Protocol):
 
     @property
     def attester(self) -> StreamAttester | None:
-        """What the next attestation signs; None if the stream is not attested."""
+        """Collects the messages for the next attestation; None if the stream is not attested."""
 
     @property
     def attests_together(self) -> bool:

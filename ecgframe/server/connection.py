@@ -320,7 +320,7 @@ class Connection:
         if self._resume_by_number(stream, request, clock):
             resumes["known"] += 1
             return None, request.after or 0
-        if self._resume_behind_an_epoch(stream, request):
+        if self._resume_after_an_epoch(stream, request):
             resumes["known"] += 1
             return None, 0
         if since is None:
@@ -352,7 +352,7 @@ class Connection:
         # A publisher may send again what the viewer has, to a server that has forgotten it.
         return stream.resume_within(self.writer, ids, request.after)
 
-    def _resume_behind_an_epoch(self, stream: Stream, request: SubscribeRequested) -> bool:
+    def _resume_after_an_epoch(self, stream: Stream, request: SubscribeRequested) -> bool:
         """Watch from the beginning of the present epoch on, if the peer named the one before, whose end is known.
 
         Returns:

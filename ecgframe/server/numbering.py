@@ -30,7 +30,7 @@ ALL_TEMPLATES: Final = 64 * 1024 * 1024
 """Bytes of memory that the templates of all streams of a server may take; beyond, messages travel as MessagePack."""
 
 _KEPT_PACKED: Final = 3
-"""How often a template is kept packed besides: in its key, in its frame as a message, and in answers."""
+"""Number of packed copies of a template besides its own: in its key, in its frame as a message, and in answers."""
 
 _OVERHEAD: Final = 1024
 """Bytes of memory of the objects that hold these, at most."""

@@ -26,7 +26,7 @@ WHY_DENIED: Final = (
     "this stream is sealed by its publisher, and this server has no key of it: use a client of version 4 that has a "
     'cipher (Python: pip install "ecgframe[seal]"; browsers: over https) and the keys of the stream'
 )
-"""Why a viewer is denied that speaks another version, or has no cipher."""
+"""The reason for denying a viewer that speaks another version, or has no cipher."""
 
 
 def can_watch(encoding: Encoding) -> bool:

@@ -41,7 +41,7 @@ REFUSED_ORIGIN: Final = "Pages of {origin} may not connect here; ecgframe serve 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a request for a page is answered.
+    """The response to a request for a page.
 
     Attributes:
         status: of the response.

@@ -22,7 +22,7 @@ MINUTE: Final = 60.0
 
 
 class Verdict(Enum):
-    """What a number says of its message."""
+    """The state of a message that has arrived, by its number."""
 
     NEW = auto()
     HAD = auto()

@@ -32,18 +32,18 @@ _codec: Final = Codec(compression=None)
 
 
 class Answer(Enum):
-    """What ``authorize`` says about a subscription that it has granted before."""
+    """The answer of ``authorize`` about a subscription that it has granted before."""
 
     GRANTED = auto()
     REFUSED = auto()
     FAILED = auto()
     """It raised."""
     LATE = auto()
-    """It said nothing within ``Limits.hook_seconds``."""
+    """It did not answer within ``Limits.hook_seconds``."""
 
 
 class Withdrawal(NamedTuple):
-    """What came of taking rights away.
+    """The result of taking rights away.
 
     Attributes:
         ended: subscriptions or connections that this server has ended, those included for which ``authorize`` did not

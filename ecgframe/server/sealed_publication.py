@@ -50,7 +50,7 @@ class SealedPublication(Publication):
 
     @property
     def seal(self) -> StreamSeal:
-        """What seals it."""
+        """The seal of its stream."""
         return self._seal
 
     def outgoing(self, encoding: Encoding) -> Outgoing | None:

@@ -51,7 +51,7 @@ class Viewer(UpToDateViewer, Protocol):
 
 
 class Source(NamedTuple):
-    """What the application published, beside the frame that was made of it.
+    """The message that the application published, from which its frame was made.
 
     Attributes:
         data: the payload.
@@ -456,7 +456,7 @@ class Stream:
         )
 
     def _seal(self) -> StreamSeal | None:
-        """What seals the stream now; None if it is not sealed, or no key is valid."""
+        """Return the seal of the stream; None if it is not sealed, or no key is valid."""
         try:
             return None if self._seals is None else self._seals.of(self.name)
         except ValueError:
@@ -583,7 +583,7 @@ class Stream:
 
     @property
     def attester(self) -> StreamAttester | None:
-        """What the next attestation of this server signs; None if there is no signer."""
+        """Collects the messages for the next attestation of this server; None if there is no signer."""
         return None if self.numbering is None else self.numbering.attester
 
     @property
@@ -958,7 +958,7 @@ class Stream:
             self.numbering.makes_records = True
 
     def binding(self, viewer: Viewer, epoch: int | None = None, after: int = 0) -> Binding | None:
-        """What a viewer is told of the numbers of the messages that it gets; None before version 4.
+        """Return what a viewer has to know about the numbers of its messages; None before version 4.
 
         Args:
             viewer: the connection.
@@ -978,7 +978,7 @@ class Stream:
         return present.binding(least, tells_end=present.ends_before == epoch)
 
     def _following(self, viewer: Viewer, numbering: Numbering) -> tuple[Epoch, int]:
-        """The epoch and the number of the next message in line for a viewer."""
+        """Return the epoch and the number of the next message in order for a viewer."""
         backlog = self._backlogs.get(viewer)
         if backlog is None:
             return numbering.present, numbering.next

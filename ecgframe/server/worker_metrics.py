@@ -160,7 +160,7 @@ class WorkerMetrics(Collector):
         file = self._directory / f"{self._id}.json"
         families, samples = self._own_samples()
         if self._written and not file.exists() and self._id in _ids_in(self._directory):
-            # Another worker took this one for ended, and has added its counters: only what comes now is counted anew.
+            # Another worker assumed that this one has ended, and has added its counters: start from zero.
             logger.warning("this worker did not run for more than %g s: its metrics begin anew", ENDED_AFTER)
             self._id = uuid.uuid4().hex
             file = self._directory / f"{self._id}.json"

@@ -127,7 +127,7 @@ class ClientSession(Session):
         return None if self._reader is None else self._reader.stream_of(id)
 
     def _holds(self, item: Decoded, now: float, events: list[Event]) -> bool:
-        """Hold a frame that has to wait behind others, and let go of one whose counter was entered meanwhile."""
+        """Hold a frame that has to wait for earlier ones, and discard one whose counter was entered meanwhile."""
         assert self._sealed is not None
         message, opened = item.result, item.opened
         if isinstance(message, ProtocolError):
@@ -214,7 +214,7 @@ class ClientSession(Session):
         self._release(oldest, now, events)
 
     def _try_held(self, now: float, events: list[Event]) -> None:
-        """Hand on the held frames that can be opened now, in order, and let go of those that waited too long."""
+        """Hand on the held frames that can be opened now, in order, and discard those that waited too long."""
         assert self._sealed is not None
         self._sealed.has_new_keys = False
         self._held.tried_at = now

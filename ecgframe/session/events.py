@@ -191,7 +191,7 @@ class KeyMissing:
 
 @dataclass(frozen=True, slots=True)
 class FramesUnopened:
-    """Sealed frames were let go, as their key did not come in time, or too many waited for one. They are lost.
+    """Sealed frames were discarded: their key did not arrive in time, or too many waited for one. They are lost.
 
     Attributes:
         stream: the stream; None in version 3, where only the key would tell.

@@ -1,4 +1,4 @@
-"""Sealed frames whose key is unknown, and what came behind them in order, until the key comes or they are let go."""
+"""Sealed frames whose key is unknown, and the frames after them, until the key arrives or they are discarded."""
 
 from __future__ import annotations
 

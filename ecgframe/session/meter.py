@@ -172,7 +172,7 @@ class FrameMeter:
         self._keeps = False
         self._payload: bytes | None = None
         self._digest: bytes | None = None
-        """Of the message, if it may be attested; None also while its payload is not known."""
+        """Digest of the message, if it may be attested; None also as long as its payload is not known."""
         self._account = account
         self._measures = measures or account is not None
         self._left_at_once = at_once
@@ -185,12 +185,12 @@ class FrameMeter:
 
     @property
     def templates(self) -> TemplateBook | None:
-        """What records are read by."""
+        """The templates by which records are read."""
         return None if self._reader is None else self._reader.book
 
     @property
     def opener(self) -> PayloadOpener | None:
-        """What opens sealed payloads, or hands them on."""
+        """Opens sealed payloads, or passes them on."""
         return self._sealed or self._passer
 
     def begin(self) -> None:

@@ -79,7 +79,7 @@ class Encoding(NamedTuple):
 
 
 class Binding(NamedTuple):
-    """What an answer to SUBSCRIBE says of a stream from version 4 on.
+    """The numbering of a stream, which an answer to SUBSCRIBE states from version 4 on.
 
     Attributes:
         id: number of the stream in this direction.
@@ -97,7 +97,7 @@ class Binding(NamedTuple):
 
 
 class HistoryPart(NamedTuple):
-    """What an answer says of a history: of one epoch, as far as messages are kept.
+    """A part of a history, as an answer states it: the kept messages of one epoch.
 
     Attributes:
         binding: id, epoch and templates, and the number of its first message.

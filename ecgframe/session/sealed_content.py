@@ -1,4 +1,4 @@
-"""What is sealed: data messages with a time, in a form whose size does not depend on the samples.
+"""The content of sealed messages: data messages with a time, in a form whose size does not depend on the samples.
 
 Section "Sealed streams" of the specification.
 """

@@ -1,4 +1,4 @@
-"""What a viewer knows of sealed streams over all its connections: the application's keys, and what it has had.
+"""State of a viewer's sealed streams over all its connections: the application's keys, and the received messages.
 
 Section "Sealed streams" of the specification.
 """

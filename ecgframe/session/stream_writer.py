@@ -139,7 +139,7 @@ class StreamWriter:
         self._to_send = 1  # what is before this number was sent over the present connection, or is lost
         self._ahead: set[int] = set()  # urgent messages from there on that were sent
         self._urgent: deque[int] = deque()  # those that were not
-        self._explained: set[int] = set()  # templates that were sent over the present connection
+        self._sent_templates: set[int] = set()  # templates that were sent over the present connection
 
     # --- writing ---
 
@@ -380,7 +380,7 @@ class StreamWriter:
         for number in list(islice(self._templates, max(0, len(self._templates) - TEMPLATES_IN_FORCE))):
             if number not in self._uses:
                 del self._templates[number]
-                self._explained.discard(number)
+                self._sent_templates.discard(number)
         if len(self._numbers) > len(self._templates):
             self._numbers = {one: number for one, number in self._numbers.items() if number in self._templates}
 
@@ -401,7 +401,7 @@ class StreamWriter:
         self._note_lost(lost)
         self.confirmed = self._to_send = min(next, self.next)
         self._ahead.clear()
-        self._explained.clear()
+        self._sent_templates.clear()
         self._urgent = deque(
             each.number for each in self._memory if each.outgoing.tier is Tier.URGENT and each.number >= self._to_send
         )
@@ -444,11 +444,11 @@ class StreamWriter:
             return
         kept = self._memory[self._to_send - self._oldest]
         self._to_send += 1
-        if kept.template is not None and kept.template not in self._explained:
-            self._explained.add(kept.template)
+        if kept.template is not None and kept.template not in self._sent_templates:
+            self._sent_templates.add(kept.template)
             yield self._templates[kept.template]
         if kept.number in self._templates:
-            self._explained.add(kept.number)
+            self._sent_templates.add(kept.number)
         yield kept.outgoing
 
     @property
@@ -463,5 +463,5 @@ class StreamWriter:
         self._to_send = self._oldest
         self._ahead = {number for number in self._ahead if number >= self._oldest}
         for number in templates:
-            self._explained.add(number)
+            self._sent_templates.add(number)
             yield self._templates[number]

@@ -60,7 +60,7 @@ class Stretch:
     def error(self) -> ProtocolError | None:
         """Why other bytes are not a valid frame, with places in the frame; None for a frame.
 
-        It is worded when it is first asked for: most faults of a file that has a million are only counted.
+        Its text is completed on first access: of a file with a million faults, most are only counted.
         """
         if self.fault is not None and self.fault_at:
             _count_from_frame(self.fault, self.fault_at)

@@ -21,7 +21,7 @@ from ..records.mapped import Reading
 from ..records.record import PORTION, marks_to_try, with_missing
 from .frame_stream import FrameStream, Stretch
 
-PROBLEMS_TOLD: Final = 20
+PROBLEMS_SHOWN: Final = 20
 """Broken places that are described one by one; the rest are counted."""
 
 
@@ -32,8 +32,8 @@ class Losses:
     Attributes:
         frames: number of broken frames, of stretches that are not frames, and of frames that do not belong to the
             recording.
-        nbytes: bytes of all those.
-        problems: descriptions of the first of those.
+        nbytes: bytes of all these.
+        problems: descriptions of the first ones.
         missing: number of samples of each lead that are known to be missing.
         gaps: the first gaps, as pairs of start and duration in seconds.
         stretches: number of gaps.
@@ -60,7 +60,7 @@ class Losses:
         """Count a broken place."""
         self.frames += 1
         self.nbytes += nbytes
-        if len(self.problems) < PROBLEMS_TOLD:
+        if len(self.problems) < PROBLEMS_SHOWN:
             self.problems.append(f"byte {offset:,}: {problem}")
 
 
@@ -104,7 +104,7 @@ def read_damaged(
 
 
 class _Salvage:
-    """Joins the frames of a damaged recording, each at its place."""
+    """Joins the frames of a damaged recording, each at its position."""
 
     def __init__(self, joining: Joining) -> None:
         self._joining = joining
@@ -146,7 +146,7 @@ class _Salvage:
             notes = tuple(note._replace(time=note.time + late) for note in record.annotations)
             record = replace(record, annotations=notes)
         losses.missing = sum(stop - start for start, stop in self._missing)
-        losses.gaps = [(start / rate, (stop - start) / rate) for start, stop in self._missing[:PROBLEMS_TOLD]]
+        losses.gaps = [(start / rate, (stop - start) / rate) for start, stop in self._missing[:PROBLEMS_SHOWN]]
         return Salvaged(replace(found, record=record), losses)
 
     def _marked(self, record: Record) -> Record:
@@ -210,7 +210,7 @@ class _Salvage:
         self._ends = None if time is None else time + samples / rate
 
     def _missing_before(self, sequence: int | None, time: float | None, samples: int, rate: float) -> int:
-        """Number of samples missing between the previous frame and this one; 0 if none, or unknown."""
+        """Return the number of samples missing between the previous frame and this one; 0 if none, or unknown."""
         by_time = None if time is None or self._ends is None else round((time - self._ends) * rate)
         if self._joining.buffer is None:
             return self._missing_at_first(sequence or 0, time, samples, rate)
@@ -226,7 +226,7 @@ class _Salvage:
         return frames * each
 
     def _missing_at_first(self, sequence: int, time: float | None, samples: int, rate: float) -> int:
-        """Number of samples missing before the first valid frame; 0 for a stream that was joined later."""
+        """Return the number of samples missing before the first valid frame; 0 for a stream that was joined later."""
         by_time = None if time is None or time >= FIRST_DATE else round(time * rate)
         if by_time is None:
             return sequence * samples if self._is_broken_before else 0

@@ -27,7 +27,7 @@ _Key = tuple[str | None, str | None, bool | None]
 
 
 class Fragment(NamedTuple):
-    """What a fragment has of its message.
+    """The part of a message that a fragment holds.
 
     Attributes:
         offset: where its piece begins in the payload of the message.

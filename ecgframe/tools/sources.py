@@ -24,11 +24,14 @@ from .observation import Delivery, Observation, Remark
 
 STDIN: Final = "-"
 
-_SNIFFED: Final = 4096
+_FIRST_BYTES: Final = 4096
+"""Bytes by which the format is determined."""
 _PORTION: Final = 1 << 20
+"""Bytes of text that are read at a time."""
 _SMALL_FRAME: Final = 256
 """Largest frame or message, in bytes, that is only counted once the budget of the file is used up."""
 _TEXT: Final = frozenset(range(32, 127)) | {9, 10, 13}
+"""Bytes of printable ASCII text, with tabs and line ends."""
 
 
 class SourceError(ToolError):
@@ -141,12 +144,12 @@ def open_source(text: str, stdin: BinaryIO, *, max_payload: int = DEFAULT_MAX_PA
     """
     path = Path(text)
     if text == STDIN:
-        yield _sniffed("standard input", stdin, None, max_payload)
+        yield _detect_format("standard input", stdin, None, max_payload)
     elif _exists(path):
         if path.is_dir():
             raise SourceError(f"{text} is a folder")
         with path.open("rb", buffering=0) as file:
-            yield _sniffed(text, file, path.stat().st_size, max_payload)
+            yield _detect_format(text, file, path.stat().st_size, max_payload)
     else:
         octets = read_hex([text.encode("utf-8", "surrogateescape")])
         if octets is None:
@@ -161,9 +164,9 @@ def _exists(path: Path) -> bool:
         return False
 
 
-def _sniffed(name: str, file: BinaryIO, nbytes: int | None, max_payload: int) -> Source:
-    """Determine the format by the first bytes."""
-    begin = _read(file, _SNIFFED)
+def _detect_format(name: str, file: BinaryIO, nbytes: int | None, max_payload: int) -> Source:
+    """Return the source that the first bytes of a file indicate."""
+    begin = _read(file, _FIRST_BYTES)
     if not begin:
         raise SourceError(f"{name} is empty")
     if packed := compression_of(begin):

@@ -75,7 +75,7 @@ class Fault:
 
 @dataclass(slots=True)
 class StreamProof:
-    """What is proven of one epoch of a stream.
+    """The proofs about one epoch of a stream.
 
     Attributes:
         stream: name of the stream.
@@ -104,7 +104,7 @@ class StreamProof:
 
 @dataclass(slots=True)
 class Verification:
-    """What is proven of a recording.
+    """The proofs about a recording.
 
     Attributes:
         frames: number of valid frames in the file.
@@ -195,7 +195,7 @@ class _Stream:
         """Digests of messages with a signature of their own."""
         self.chains: dict[bytes, _Chain] = {}
         self.lacking = 0
-        """Messages that were named, and are not there; or there, and changed."""
+        """Number of messages that an attestation names, and that are missing or changed."""
         self.line = 0
         """The largest number of a message that did not overtake."""
         self.ahead: set[int] = set()

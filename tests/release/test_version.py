@@ -7,7 +7,7 @@ from release_package import FOLDER, load
 
 version = load("version")
 disagreements = version.disagreements
-disagreements_of_npm, disagreements_of_place = version.disagreements_of_npm, version.disagreements_of_place
+disagreements_of_npm, disagreements_of_repository = version.disagreements_of_npm, version.disagreements_of_repository
 
 CHANGELOG = """# Changelog
 
@@ -58,5 +58,5 @@ def test_the_npm_package_agrees():
 
 
 def test_another_repository_is_named():
-    assert disagreements_of_place(HOME, HOME) == disagreements_of_place(HOME, "") == []
-    assert "published from https://example.org/x" in disagreements_of_place(HOME, "https://example.org/x")[0]
+    assert disagreements_of_repository(HOME, HOME) == disagreements_of_repository(HOME, "") == []
+    assert "published from https://example.org/x" in disagreements_of_repository(HOME, "https://example.org/x")[0]

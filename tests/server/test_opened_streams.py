@@ -211,7 +211,7 @@ def test_templates_of_a_stream_that_may_not_be_opened_are_forgotten():
             assert await peer.open() == ErrorCode.PERMISSION_DENIED
             peer.template(template(), 1)
             peer.record(2)
-            assert await peer.codes() == [ErrorCode.PERMISSION_DENIED]  # let go in silence
+            assert await peer.codes() == [ErrorCode.PERMISSION_DENIED]  # discarded without another ERROR
             [connection] = handler._connections.values()
             assert len(connection.session._reader.book) == 0
 

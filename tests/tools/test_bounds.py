@@ -202,7 +202,7 @@ def test_connections_beyond_the_bound_are_let_go_and_counted(monkeypatch):
     session = hostile_files.Connection(packets, 1)
     for number in range(2, 22):
         hostile_files.Connection(packets, number, open=False).segment(b"", False, flags=hostile_files.SYN)
-    session.say(message(frame(b"", kind=0x10)))  # a WebSocket is not let go for those that are none
+    session.say(message(frame(b"", kind=0x10)))  # others do not displace a WebSocket
     deliveries, remarks = observed(bytes(packets))
     assert len(deliveries) == 1
     assert [one.text for one in remarks] == [

@@ -421,9 +421,10 @@ class Seen {
 }
 
 /**
- * The counters that a viewer has had. It lives as long as the place of the viewer in its stream, over connections. For each
- * key and sender it knows the latest 2^16 counters, and takes none that is older. Of the 64 latest senders of a key it knows
- * this; of earlier ones the highest counter, and takes none up to it. A key may have 4,096 senders.
+ * The counters that a viewer has received. It exists as long as the viewer's position in its stream.
+ *
+ * For each of the 64 latest senders of a key, it remembers the latest 2^16 counters, and refuses older ones. For earlier
+ * senders, it remembers the highest counter, and refuses all up to it. A key may have 4,096 senders.
  */
 export class ReplayWindow {
   readonly #keys = new Map<number, { kept: Map<string, Seen>; evicted: Map<string, number> }>();
@@ -437,7 +438,7 @@ export class ReplayWindow {
     this.#most = allSenders;
   }
 
-  /** Tells why a counter would not be taken; null if it would. */
+  /** Returns why a counter would be refused; null if it would not. */
   fault(keyId: number, sender: Uint8Array, counter: number): NotOpened | null {
     const senders = this.#keys.get(keyId);
     if (senders === undefined) return null;

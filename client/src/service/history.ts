@@ -1,4 +1,4 @@
-/** The past of a stream that the application has asked for. It comes beside what is live, and does not delay it. */
+/** The history of a stream that the application has requested. It is sent beside live messages, and does not delay them. */
 import type { Message } from "../codec/protocol-handler.js";
 import { ProtocolError } from "../errors.js";
 import { ErrorCode, MAX_STREAM_NAME, MessageType } from "../protocol.js";
@@ -11,7 +11,10 @@ import type { StreamMessage } from "./subscription.js";
 /** Messages of one part of a history whose arrival is watched. */
 const MOST_EXPECTED = 1 << 20;
 
-/** A range of time, both ends included: timestamps in microseconds since 1970, as in `Message.timestamp`, or dates by the server's clock. */
+/**
+ * A range of time, both ends included: timestamps in microseconds since 1970, as in `Message.timestamp`, or dates by the
+ * server's clock.
+ */
 export interface HistoryRange {
   readonly start: bigint | Date;
   /** By default, up to now. */
@@ -21,7 +24,10 @@ export interface HistoryRange {
 /** The messages of a stream in a range of time, as far as the server keeps them. */
 export class History implements AttachedHistory {
   readonly stream: string;
-  /** Fulfilled after the last message. Rejected if the history is denied or the service closed; a rejection that is not handled is not reported. */
+  /**
+   * Fulfilled after the last message. Rejected if the history is denied or the service closed; an unhandled rejection is
+   * not reported.
+   */
   readonly finished: Promise<void>;
   /** Number of messages that were passed to the callback. */
   received = 0;
@@ -164,9 +170,9 @@ export class History implements AttachedHistory {
 /**
  * Asks for the messages of a stream in a range of time, as far as the server keeps them. Needs version 4.
  *
- * They come in the class BULK: while live data waits, they have one part of eight of the bytes, so a subscription of the stream goes
- * on as if nothing was. They come in order, except that alerts come first. If the connection is lost, the rest comes over the
- * next one.
+ * They are sent in the class BULK: while live data waits, they get one eighth of the bytes, so that a subscription of the
+ * stream is not delayed. They arrive in order, except that alerts come first. If the connection is lost, the rest arrives
+ * over the next one.
  *
  * @throws RangeError if the name is empty or too long, or the range is empty
  */

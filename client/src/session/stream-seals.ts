@@ -73,11 +73,11 @@ export interface SealCounts {
   opened: number;
   /** Plain messages of sealed streams, which were refused. */
   plain: number;
-  /** Messages that were let go because their key was not known in time, or too many waited for theirs. */
+  /** Messages that were discarded because their key was not known in time, or too many waited for theirs. */
   unknownKey: number;
   /** Messages whose counter was received before, or is too old to be known. */
   repeated: number;
-  /** Messages that were let go because their key has had too many senders. */
+  /** Messages that were discarded because their key has had too many senders. */
   tooManySenders: number;
 }
 

@@ -92,7 +92,7 @@ export class StreamWriter {
   readonly #ahead = new Set<number>();
   #urgent: number[] = [];
   /** Templates that were sent over the present connection. */
-  readonly #explained = new Set<number>();
+  readonly #sentTemplates = new Set<number>();
 
   /** @param bulk whether the messages may wait behind others, except urgent ones */
   constructor(
@@ -246,8 +246,8 @@ export class StreamWriter {
   #outgoing(type: MessageType, data: unknown, flags: number, sequence: number, form = 0): Outgoing {
     const timestamp = this.#clock.next();
     // An opening is no message of the stream yet.
-    const place = { streamId: this.id, sequence, form: sequence === 0 ? form : form | this.#classOf(type, flags) };
-    const options = { flags, timestamp, ...place };
+    const numbering = { streamId: this.id, sequence, form: sequence === 0 ? form : form | this.#classOf(type, flags) };
+    const options = { flags, timestamp, ...numbering };
     const isPacked = type === MessageType.STREAM_TEMPLATE && data instanceof Uint8Array;
     const frame = isPacked ? this.#encoder.frame(type, data, options) : this.#encoder.encode(type, data, options);
     return this.#outgoingOf(type, frame, flags, timestamp);
@@ -301,7 +301,7 @@ export class StreamWriter {
     for (const number of old) {
       if (this.#uses.has(number)) continue;
       this.#templates.delete(number);
-      this.#explained.delete(number);
+      this.#sentTemplates.delete(number);
     }
     for (const [template, number] of this.#numbers) if (!this.#templates.has(number)) this.#numbers.delete(template);
   }
@@ -324,7 +324,7 @@ export class StreamWriter {
     this.#noteLost(lost);
     this.confirmed = this.#toSend = Math.min(next, this.next);
     this.#ahead.clear();
-    this.#explained.clear();
+    this.#sentTemplates.clear();
     this.#urgent = [...this.#kept]
       .filter(([number, { outgoing }]) => number >= this.#toSend && outgoing.tier === URGENT)
       .map(([number]) => number);
@@ -357,11 +357,11 @@ export class StreamWriter {
     const kept = this.#kept.get(number);
     if (!kept) return frames;
     this.#toSend++;
-    if (kept.template !== null && !this.#explained.has(kept.template)) {
-      this.#explained.add(kept.template);
+    if (kept.template !== null && !this.#sentTemplates.has(kept.template)) {
+      this.#sentTemplates.add(kept.template);
       frames.push(this.#templates.get(kept.template) as Outgoing);
     }
-    if (this.#templates.has(number)) this.#explained.add(number);
+    if (this.#templates.has(number)) this.#sentTemplates.add(number);
     return [...frames, kept.outgoing];
   }
 
@@ -377,7 +377,7 @@ export class StreamWriter {
     this.skipped = [first, oldest];
     this.#toSend = oldest;
     for (const number of [...this.#ahead]) if (number < oldest) this.#ahead.delete(number);
-    for (const [number] of templates) this.#explained.add(number);
+    for (const [number] of templates) this.#sentTemplates.add(number);
     return templates.map(([, outgoing]) => outgoing);
   }
 

@@ -37,7 +37,7 @@ _LENGTHS: Final = {0xC4: 1, 0xC5: 2, 0xC6: 4, 0xD9: 1, 0xDA: 2, 0xDB: 4}
 
 
 def count_numbers(flat: FlatBuffer, start: int, stop: int, most_others: int) -> tuple[int, int, int]:
-    """Count the numbers in a packed payload; its texts, byte strings and entries of long maps; its arrays and maps.
+    """Count the values of a packed payload: numbers; texts, byte strings and entries of long maps; arrays and maps.
 
     Nil and booleans count as numbers. Stops at damage, and once the second count exceeds ``most_others``.
     """

@@ -70,8 +70,8 @@ def _draw_size(axes: Any, comparison: Comparison, samples: Samples) -> None:
         f"{seconds:g} s": [100 * _against(comparison, Case(samples, seconds, way), ORJSON)[0] for way in SHORT]
         for seconds in comparison.frame_seconds
     }
-    for name, color, places, values, height in _bars(series, SHADES):
-        drawn = axes.barh(places, values, height=height, color=color, label=name)
+    for name, color, positions, values, height in _bars(series, SHADES):
+        drawn = axes.barh(positions, values, height=height, color=color, label=name)
         axes.bar_label(drawn, ["" if isnan(value) else f"{value:.0f}%" for value in values], padding=2, fontsize=7)
     axes.axvline(100, color="black", linewidth=1, linestyle="--")
     json = comparison.costs[Case(samples, middle(comparison), ORJSON)]
@@ -88,15 +88,15 @@ def _draw_speed(axes: Any, comparison: Comparison, samples: Samples) -> None:
         "decode": [decode for _, decode in speeds[ORJSON]],
     }
     axes.set_xscale("log")
-    for name, color, places, values, height in _bars(series, (ENCODE, DECODE)):
-        axes.barh(places, [value - 1 for value in values], left=1, height=height, color=color, label=name)
-        for place, value in zip(places, values, strict=True):
+    for name, color, positions, values, height in _bars(series, (ENCODE, DECODE)):
+        axes.barh(positions, [value - 1 for value in values], left=1, height=height, color=color, label=name)
+        for position, value in zip(positions, values, strict=True):
             if isnan(value):
                 continue
             # left of the bar, since the diamonds lie to its right
             axes.annotate(
                 times(value),
-                (min(value, 1), place),
+                (min(value, 1), position),
                 (-3, 0),
                 textcoords="offset points",
                 va="center",
@@ -104,7 +104,7 @@ def _draw_speed(axes: Any, comparison: Comparison, samples: Samples) -> None:
                 fontsize=7,
             )
         against_json = [speed[name == "decode"] for speed in speeds[JSON]]
-        axes.plot(against_json, places, "D", color=color, markersize=4, markeredgecolor="black", markeredgewidth=0.5)
+        axes.plot(against_json, positions, "D", color=color, markersize=4, markeredgecolor="black", markeredgewidth=0.5)
     axes.axvline(1, color="black", linewidth=1, linestyle="--")
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}{TIMES}")
     _finish(axes)
@@ -121,8 +121,8 @@ def _bars(
     """Yield the name, colour, positions, values and bar height of each series: one group of bars per way to send."""
     height = 0.8 / len(series)
     for number, (name, values) in enumerate(series.items()):
-        places = [way - 0.4 + height * (number + 0.5) for way in range(len(values))]
-        yield name, colors[number], places, values, height
+        positions = [way - 0.4 + height * (number + 0.5) for way in range(len(values))]
+        yield name, colors[number], positions, values, height
 
 
 def _finish(axes: Any) -> None:

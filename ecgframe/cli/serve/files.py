@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class ServeFiles(NamedTuple):
-    """What was read; None for what was not given."""
+    """The contents of the files that were given; None for the others."""
 
     certificate: Certificate | None
     signer: SigningKey | None
