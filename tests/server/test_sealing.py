@@ -90,7 +90,7 @@ def test_a_stream_whose_keys_have_ended_is_denied_as_a_sealed_one():
 
 
 def test_an_attestation_of_another_key_is_none_of_the_own_chain():
-    """Servers with another key write theirs to the same stream of Redis; whoever controls that can write one as well."""
+    """Servers with another key write theirs to the same stream of Redis."""
     own, other = SigningKey(bytes(range(32))), SigningKey(bytes(32))
     attester = StreamAttester(own, STREAM, 1000)
     theirs = Attester(other, STREAM, 1000)
