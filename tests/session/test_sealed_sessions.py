@@ -5,10 +5,10 @@ import pytest
 from cases import each_case
 from session.conversation import Clock, Side
 
-from ecgframe import Codec, ErrorCode, Flag, MessageType
+from ecgframe import Codec, ErrorCode, Flag, Message, MessageType
 from ecgframe.codec import EncodedFrame
 from ecgframe.messages.templates import Template
-from ecgframe.protocol import MAX_HELD_FRAMES, Capability, Form
+from ecgframe.protocol import MAX_HELD_FRAMES, MAX_STREAM_IDS, Capability, Form
 from ecgframe.session import (
     ClientSession,
     FrameRefused,
@@ -21,6 +21,7 @@ from ecgframe.session import (
     SubscriptionAnswered,
 )
 from ecgframe.session.held_frames import HELD_SECONDS
+from ecgframe.session.sealed_reader import KEYS_PER_STREAM
 
 pytest.importorskip("cryptography")
 
@@ -253,6 +254,39 @@ def test_keys_that_are_none_are_refused_without_quoting_them(wrong):
     [refused] = viewer.told(FrameRefused)
     assert "\\x00" not in str(refused.error)
     assert not viewer.told(SubscriptionAnswered)
+
+
+def test_keys_are_taken_out_of_an_answer_before_anything_else_sees_it():
+    viewer = Viewer()
+    answer = Message(MessageType.SUBSCRIPTION_ACK, {"stream": STREAM, "status": "subscribed"}, 4, Flag(0), 1)
+    answer.data["keys"] = [{"id": 9, "key": KEY.secret}]
+    assert viewer.session._sealed.checked(answer) is answer
+    assert answer.data == {"stream": STREAM, "status": "subscribed"}
+
+
+def test_keys_of_a_server_are_not_used_any_more_when_the_application_has_keys():
+    keyring = StoredKeys([])
+    viewer = Viewer(keyring=keyring)
+    viewer.answers(KEY)
+    viewer.hears(viewer.frame(ALERT_TYPE, ALERT))
+    assert viewer.received() == [ALERT]
+    keyring.add(NEXT)
+    viewer.hears(viewer.frame(ALERT_TYPE, ALERT))
+    assert viewer.received() == [ALERT]
+    assert [event.key_id for event in viewer.told(KeyMissing)] == [KEY.id]
+
+
+def test_the_keys_of_a_server_are_bounded():
+    viewer = Viewer()
+    for id in range(1, KEYS_PER_STREAM + 3):
+        viewer.answers(Key(id, STREAM, bytes(32)))
+    reader = viewer.session._sealed
+    assert repr(reader) == f"SealedReader({KEYS_PER_STREAM} keys)"
+    assert reader.find(2) is None
+    assert reader.find(3) is not None
+    for number in range(MAX_STREAM_IDS + 2):
+        reader._opener_of(f"ecg/{number}")
+    assert len(reader._openers) <= MAX_STREAM_IDS
 
 
 # --- ruling 3: a record is bound to its template ---

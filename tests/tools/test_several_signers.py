@@ -3,11 +3,14 @@
 import io
 from hashlib import sha256
 
+import numpy as np
 import pytest
 
 from ecgframe import MessageType
 from ecgframe._core import build_frame
 from ecgframe.codec import Codec
+from ecgframe.messages.templates import Template
+from ecgframe.protocol import Form
 from ecgframe.tools.verification import verify_frames
 
 pytest.importorskip("cryptography")
@@ -177,3 +180,78 @@ def test_the_first_second_of_a_recording_is_named_as_well():
     found = writer.verified(NEW)
     assert ("signer", 0.0) in told(found)
     assert None not in {moment for _, moment in told(found)}
+
+
+# --- the chain of one signer ---
+
+
+def chained(*, numbered=1):
+    writer = Writer(number=numbered)
+    for second in range(4):
+        writer.publish(OLD, 2)
+        writer.attest(OLD, last=second == 3)
+    return writer  # opening, then two messages and an attestation four times
+
+
+def test_an_attestation_that_comes_again_is_told():
+    writer = chained()
+    writer.frames.insert(7, writer.frames[3])  # behind the second one, numbered anew
+    found = verified(writer.renumbered(), OLD)
+    assert ("attestation", 1.5) in told(found)
+    assert any("attestation 1 stands behind attestation 2" in fault.text for fault in found.faults)
+
+
+def test_a_second_that_is_removed_with_its_attestation_is_missed_even_if_the_rest_is_numbered_anew():
+    found = verified(chained().renumbered(4, 5, 6), OLD)
+    assert told(found) == {("missing", 2.5)}
+    assert "1 attestation missing" in found.faults[0].text
+
+
+def test_an_attestation_that_follows_another_one_is_told():
+    """Its signer has made two with one number: these are parts of two recordings, or two servers have one key."""
+    writer = chained()
+    other = Attester(OLD, STREAM, EPOCH)
+    for digest in (b"a" * 32, b"b" * 32):
+        other.add_digest(digest)
+        payload = other.attest()
+    number = int.from_bytes(writer.frames[6][24:32], "big")
+    writer.frames[6] = writer._frame(ATTESTATION, payload, number)
+    assert any("does not follow" in fault.text for fault in writer.verified(OLD).faults)
+
+
+def test_a_first_attestation_that_names_one_before_it_is_told():
+    writer = Writer()
+    writer.attesters[OLD].go_on_after(0, b"a" * 32)
+    writer.publish(OLD)
+    writer.attest(OLD, last=True)
+    assert [fault.kind for fault in writer.verified(OLD).faults] == ["attestation"]
+
+
+def test_an_attestation_of_another_epoch_is_told():
+    writer = Writer()
+    writer.attesters[OLD] = Attester(OLD, STREAM, EPOCH + 1)
+    writer.publish(OLD)
+    writer.attest(OLD, last=True)
+    found = writer.verified(OLD)
+    assert "signature" in {fault.kind for fault in found.faults}
+    assert not found.streams[0].attested
+
+
+def test_an_attested_record_that_does_not_name_its_template_is_told():
+    """Another template, with another gain, would fit it as well."""
+    kinds = {}
+    for bound in (True, False):
+        writer = Writer()
+        template = Template(1, STREAM, "int16", 1, {"sampling_rate": 500})
+        writer.number += 1
+        writer.frames.append(writer._frame(TEMPLATE, template.payload, writer.number))
+        writer.attesters[OLD].add(int(TEMPLATE), 0, template.payload)
+        samples = np.arange(4, dtype="int16").reshape(1, 4)
+        record = template.encode(samples, int(BEGIN * 1e6), None, delta=False, bound=bound)
+        writer.number += 1
+        stamp = int(BEGIN * 1e6)
+        writer.frames.append(build_frame(4, 1, 0, stamp, record, int(Form.RECORD), 1, writer.number))
+        writer.attesters[OLD].add(1, int(Form.RECORD), record)
+        writer.attest(OLD, last=True)
+        kinds[bound] = {fault.kind for fault in writer.verified(OLD).faults}
+    assert kinds == {True: set(), False: {"changed"}}
