@@ -44,6 +44,7 @@ _DTYPES: Final = {name: np.dtype(name) for name in TEMPLATE_DTYPES}
 _NAMES: Final = {dtype: name for name, dtype in _DTYPES.items()}
 """Names by dtype, native byte order only. Asking NumPy for a name takes longer than writing a record."""
 
+_RECORD_FIELDS: Final = frozenset(RECORD_FIELDS)
 _SCALARS: Final = (str, int, float, type(None))
 _OF_INTEGER_SAMPLES: Final = ("gain", "baseline", "missing")
 """Fields that apply to integer samples only. They are removed if the samples become floats."""
@@ -136,11 +137,12 @@ def record_content(data: Any, stream: str) -> Content | None:
     time = _microseconds(data.get("timestamp"))
     if time is None:
         return None
-    if not all(isinstance(key, str) for key in data):
-        return None
-    fields = dict(data)
-    for name in RECORD_FIELDS:
-        fields.pop(name, None)
+    fields = {}
+    for key, value in data.items():  # a plain loop: this runs for each message
+        if not isinstance(key, str):
+            return None
+        if key not in _RECORD_FIELDS:
+            fields[key] = value
     return Content(signal, time, None if sequence is None else int(sequence), fields)
 
 

@@ -17,7 +17,7 @@ from typing import Protocol
 from ..session import Encoding, Outgoing, ServerSession
 from ..session.outgoing import Tier
 from .encodings import Encodings
-from .lingering import Linger, LingeringWriter
+from .lingering import Linger, LingeringWriter, in_order
 from .portions import LARGE, Portions
 from .publication import Publication
 
@@ -134,8 +134,9 @@ class FanOut:
         groups = []
         for encoding, group in groupby(viewers, _encoding_of):
             members = list(group)
-            joining = tuple([each for each in members if isinstance(each, LingeringWriter) and each.joins])
-            groups.append((encoding, joining, [each for each in members if each not in joining]))
+            joining = in_order([each for each in members if isinstance(each, LingeringWriter) and each.joins])
+            joined = frozenset(joining)
+            groups.append((encoding, joining, [each for each in members if each not in joined]))
         self._groups = viewers, linger.generation, groups
         return groups
 

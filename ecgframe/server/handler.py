@@ -88,6 +88,8 @@ MAX_BURST: Final = 0.005
 Samples = Literal["as given", "exact"]
 """How the samples of a message travel in records."""
 
+_SAMPLES: Final = get_args(Samples)
+
 
 class UnknownConnection(KeyError):
     """No open connection has this id."""
@@ -396,8 +398,8 @@ class WebSocketBinaryHandler:
     def _check_publishing(self, stream: str, samples: str, *, is_bulk: bool) -> None:
         if is_bulk and self._numbered is None and not isinstance(self._backplane, LocalBackplane):
             raise ValueError("bulk=True needs a backplane that numbers the messages: RedisBackplane(version=4)")
-        if samples not in get_args(Samples):
-            raise ValueError(f"samples is one of {get_args(Samples)}, not {samples!r}")
+        if samples not in _SAMPLES:
+            raise ValueError(f"samples is one of {_SAMPLES}, not {samples!r}")
         if not 0 < len(stream) <= self.limits.stream_name:
             raise ValueError(f"a stream's name has 1 to {self.limits.stream_name} characters, not {len(stream)}")
         if stream in OF_SERVERS:

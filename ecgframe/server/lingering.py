@@ -9,6 +9,8 @@ would otherwise have to wait for the network: such frames are queued, and sent i
 from __future__ import annotations
 
 import asyncio
+from itertools import count
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from ..protocol import MAX_BATCH_FRAMES, Capability
@@ -16,7 +18,7 @@ from ..session.outgoing import Tier
 from .connection_writer import ConnectionWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from ..session import Outgoing, ServerSession
     from .connection_log import ConnectionLog
@@ -139,7 +141,7 @@ class Linger:
         frames = [frame for frame in self._frames[self._sent.get(viewer, 0) :] if frame.is_for(viewer)]
         self._sent[viewer] = len(self._frames)
         if frames:
-            viewer.send_parts(joined(frames))
+            viewer.send_parts(joined(frames), asyncio.get_running_loop().time())
 
     def _begin(self) -> None:
         if self._timer is None:
@@ -158,18 +160,19 @@ class Linger:
         self._nbytes = 0
         if not frames:
             return
+        now = asyncio.get_running_loop().time()
         viewers = frames[0].viewers
         if not sent and all(frame.viewers == viewers for frame in frames):
             parts = joined(frames)
             for viewer in viewers:
-                viewer.send_parts(parts)
+                viewer.send_parts(parts, now)
         else:
-            self._send_apart(frames, sent)
+            self._send_apart(frames, sent, now)
         for frame in frames:
             frame.note()
 
     @staticmethod
-    def _send_apart(frames: list[WaitingFrame], sent: dict[LingeringWriter, int]) -> None:
+    def _send_apart(frames: list[WaitingFrame], sent: dict[LingeringWriter, int], now: float) -> None:
         """Send frames whose viewers differ. Viewers that get the same ones share the messages."""
         of_viewers: dict[LingeringWriter, list[int]] = {}
         for index, frame in enumerate(frames):
@@ -182,7 +185,16 @@ class Linger:
             parts = known.get(key)
             if parts is None:
                 parts = known[key] = joined([frames[index] for index in indices])
-            viewer.send_parts(parts)
+            viewer.send_parts(parts, now)
+
+
+def in_order(viewers: Iterable[LingeringWriter]) -> tuple[LingeringWriter, ...]:
+    """Return viewers in the order of their connections, so that the same viewers of several streams are equal.
+
+    Frames of viewers that are equal leave together without a look at each viewer of each frame; their subscriptions may
+    have come in any order.
+    """
+    return tuple(sorted(viewers, key=_ordinal_of))
 
 
 def joined(frames: list[WaitingFrame]) -> list[Part]:
@@ -199,6 +211,10 @@ def joined(frames: list[WaitingFrame]) -> list[Part]:
     return parts + joined(frames[begin:])
 
 
+_ordinals = count()
+_ordinal_of: Final = attrgetter("ordinal")
+
+
 class LingeringWriter(ConnectionWriter):
     """A writer whose LIVE frames wait for others, if the peer supports batches and the link writes at once.
 
@@ -213,6 +229,7 @@ class LingeringWriter(ConnectionWriter):
 
     Attributes:
         linger: shared by the connections of the handler.
+        ordinal: its number among the connections of the process.
     """
 
     def __init__(
@@ -228,6 +245,7 @@ class LingeringWriter(ConnectionWriter):
     ) -> None:
         super().__init__(session, link, log, pace, rearm=rearm, close=close)
         self.linger = linger
+        self.ordinal = next(_ordinals)
 
     @property
     def joins(self) -> bool:
@@ -257,12 +275,25 @@ class LingeringWriter(ConnectionWriter):
         """Send the frames that wait, now. See ``ConnectionWriter.release``."""
         self.linger.release(self)
 
-    def send_parts(self, parts: list[Part]) -> None:
-        """Write messages with frames that waited, or queue the frames from the first on that cannot be written."""
-        now = self._now()
+    def send_parts(self, parts: list[Part], now: float) -> None:
+        """Write messages with frames that waited, or queue the frames from the first on that cannot be written.
+
+        Args:
+            parts: the messages, each with its frames.
+            now: in seconds of the loop's clock.
+        """
+        link, session = self._link, self.session
         for index, (message, frames) in enumerate(parts):
-            if self._may_write(len(message), len(frames), now):
-                self._write_now(message)
+            # The usual case first, in this function: it runs for each viewer, and is what lingering costs.
+            count = len(frames)
+            may_write = not self._is_writing and link.can_write
+            if may_write and not session.record_direct_sends(len(message), count, now):
+                may_write = self._may_write_after_asking(len(message), count, now)
+            if may_write:
+                try:
+                    link.write(message)
+                except Exception as error:
+                    self.lose(error)
                 continue
             if self._is_lost:
                 return
@@ -274,16 +305,12 @@ class LingeringWriter(ConnectionWriter):
             self._queue(rest[-1].outgoing, now)
             return
 
-    def _may_write(self, nbytes: int, frames: int, now: float) -> bool:
-        """Record that so many frames are sent at once; False if they have to be queued."""
+    def _may_write_after_asking(self, nbytes: int, frames: int, now: float) -> bool:
+        """Ask how far the peer has read if that is due, and record that frames are sent; False to queue them."""
         session = self.session
-        if self._is_writing or not self._link.can_write:
-            return False
-        if session.record_direct_sends(nbytes, frames, now):
-            return True
         if session.has_waiting or session.closing or not session.is_to_ask:
             return False
-        super().pump(now)  # asks how far the peer has read
+        super().pump(now)
         return not self._is_writing and self._link.can_write and session.record_direct_sends(nbytes, frames, now)
 
 

@@ -140,7 +140,7 @@ class Publication:
     @property
     def encodings(self) -> int:
         """Number of different frames of this message."""
-        return len({id(outgoing) for outgoing in self._frames.values()})
+        return len(set(map(id, self._frames.values())))
 
     @property
     def may_be_record(self) -> bool:
@@ -200,8 +200,11 @@ class Publication:
 
     def _encode_and_keep(self, encoding: Encoding) -> Outgoing:
         needed = self.needed(encoding)
-        outgoing = self._frames.get(needed) or self.encode(needed)
-        self.keep(encoding, outgoing)
+        outgoing = self._frames.get(needed)
+        if outgoing is None:
+            outgoing = self._frames[needed] = self.encode(needed)
+            self.nbytes += outgoing.nbytes
+        self._frames[encoding] = outgoing
         return outgoing
 
     def _is_large_inflated(self) -> bool:
@@ -313,7 +316,7 @@ class Publication:
             return None
         overtakes = self.type is MessageType.ANOMALY_ALERT or self.flags & encoding.flags & _PRIORITY
         bulk = 0 if overtakes else self.position.form & _BULK
-        return self.position._replace(form=form | bulk)
+        return StreamPosition(self.position.id, self.position.number, form | bulk)
 
     def _encode_as(self, encoding: Encoding, type: MessageType, data: Any, flags: int, form: int = 0) -> Outgoing:
         position = None if type is MessageType.ERROR else self.position_for(encoding, form)

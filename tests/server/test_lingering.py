@@ -11,7 +11,7 @@ from virtual_time import run_virtually
 from ecgframe import Flag, MessageType, decode_all
 from ecgframe.protocol import Capability
 from ecgframe.server import WebSocketBinaryHandler
-from ecgframe.server.lingering import LARGEST
+from ecgframe.server.lingering import LARGEST, Linger
 from ecgframe.server.link import Link
 from ecgframe.session import Settings
 from ecgframe.session.settings import EVERYTHING, OF_VERSION_4
@@ -152,6 +152,30 @@ def test_viewers_of_the_same_streams_share_the_message():
             await asyncio.sleep(1)
             assert one.link.sent[-1] is two.link.sent[-1]
             assert written(other, -1) == [[ECG] * 3]
+
+    handled(course)
+
+
+def test_the_order_of_the_subscriptions_costs_nothing(monkeypatch):
+    """A central station's viewers subscribe to each stream in another order, and are the same viewers all the same."""
+    apart = []
+    send_apart = Linger._send_apart
+    monkeypatch.setattr(Linger, "_send_apart", lambda *given: (apart.append(given), send_apart(*given)))
+
+    async def course(handler):
+        async with numbered_viewer(handler) as one, numbered_viewer(handler) as two, numbered_viewer(handler) as three:
+            for stream, viewers in {"ecg/1": (one, two, three), "ecg/2": (three, one, two)}.items():
+                for viewer in viewers:
+                    await viewer.subscribe(stream)
+            before = [len(viewer.link.sent) for viewer in (one, two, three)]
+            for n in range(3):
+                await publish(handler, n)
+                await publish(handler, n, stream="ecg/2")
+            await asyncio.sleep(2 * LINGER)
+            sent = [viewer.link.sent[since:] for viewer, since in zip((one, two, three), before, strict=True)]
+            assert [len(messages) for messages in sent] == [1, 1, 1]
+            assert sent[0][0] is sent[1][0] is sent[2][0]
+            assert not apart
 
     handled(course)
 
