@@ -262,6 +262,7 @@ export class Station {
         reconnections: statistics.reconnections,
         dropped: statistics.droppedByServer,
         refused: statistics.refused,
+        clockOffset: statistics.clockOffset,
         bytes: statistics.bytesReceived,
         frames: statistics.framesReceived,
       },
