@@ -168,7 +168,7 @@ class _Pending:
     frame: int
     offset: int
     passed: Counter[bytes] = field(default_factory=Counter)
-    """By signer, attestations that stand behind it and do not name it."""
+    """By signer, the number of later attestations that do not name it."""
     is_claimed: bool = False
     """True if an attestation of an unknown signer names it."""
 
@@ -200,7 +200,7 @@ class _Stream:
         """The largest number of a message that did not overtake."""
         self.ahead: set[int] = set()
         self.time: float | None = None
-        """Of the last message."""
+        """Time of the last message."""
         self.begun: float | None = None
         """When the opening was sent."""
         self.numbered_from: int | None = None

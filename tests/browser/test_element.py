@@ -2,44 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 
 import pytest
 from cli.live_server import LiveServer, live
 
-from browser.element import Element
-from browser.npm_package import EXAMPLES, packed, unpacked
 from browser.own_server import own_server
-from browser.served_folder import serving
-
-
-@pytest.fixture(scope="module")
-def package(tmp_path_factory):
-    """The built package."""
-    return unpacked(packed(tmp_path_factory.mktemp("built")), tmp_path_factory.mktemp("package"))
-
-
-@pytest.fixture
-def open_element(browser, package, tmp_path):
-    """Opens the plain HTML example with attributes that differ: ``open_element(port, stream="ecg/2")``."""
-    folder = shutil.copytree(EXAMPLES / "html", tmp_path / "html")
-    shutil.copy(package / "dist" / "ecg-monitor.js", folder)
-    shutil.copytree(package / "dist" / "ecg-monitor", folder / "ecg-monitor")
-    index = folder / "index.html"
-    text = index.read_text(encoding="utf-8")
-    with serving(folder) as address:
-        context = browser.new_context(viewport={"width": 1000, "height": 620})
-
-        def opened(port, **attributes):
-            page = text.replace("localhost:8765", f"127.0.0.1:{port}")
-            index.write_text(page, encoding="utf-8")
-            element = Element(context.new_page(), address)
-            element.set(**attributes)
-            return element
-
-        yield opened
-        context.close()
 
 
 def test_the_plain_page_shows_its_leads_live(open_element):
@@ -55,23 +23,22 @@ def test_the_plain_page_shows_its_leads_live(open_element):
         element.check_quiet()
 
 
-LOADED = """performance.getEntriesByType("resource").map(({ name }) => name.split("/").pop())
-  .filter((name) => /^(tools|compression|all-parts|crc32-fold)-/.test(name))
-  .map((name) => name.split("-").slice(0, -1).join("-"))"""
-"""The parts that a page has loaded later, by their names."""
+LATER = ("tools", "compression", "crc32-fold", "all-parts")
+"""The parts that are loaded when they are needed."""
+
+
+def loaded_later(element):
+    """The parts of ``LATER`` that the page has loaded."""
+    names = element.page.evaluate("performance.getEntriesByType('resource').map(({ name }) => name.split('/').pop())")
+    return {part for part in LATER if any(name.startswith(f"{part}-") for name in names)}
 
 
 def test_a_live_display_of_version_4_loads_nothing_later(open_element):
     with live("--protocol", "4") as server:
         element = open_element(server.port)
-        element.page.evaluate("document.querySelector('ecg-monitor').removeAttribute('calipers')")
-        element.page.reload()
-        element.page.evaluate(
-            "(m => { m.removeAttribute('calipers'); m.options = { versions: [4] }; })"
-            "(document.querySelector('ecg-monitor'))"
-        )
-        element.wait("m.signal?.buffer.end > 3000 && m.state === 'live'")
-        assert set(element.page.evaluate(LOADED)) <= {"tools"}  # the page has `calipers` until it is removed
+        element.page.evaluate("document.querySelector('ecg-monitor').options = { versions: [4] }")
+        element.wait("m.signal?.buffer.end > 3000 && m.state === 'live' && m.service === null")
+        assert loaded_later(element) == {"tools"}  # the example has `calipers`
         assert element.events("ecg-error") == []
         element.check_quiet()
 
@@ -80,13 +47,13 @@ def test_parts_are_loaded_when_they_are_needed(open_element):
     with live() as server:
         element = open_element(server.port)
         element.wait("m.signal?.buffer.end > 1000 && m.state === 'live'")
-        assert set(element.page.evaluate(LOADED)) == {"tools", "compression"}  # version 3 compresses
+        assert loaded_later(element) == {"tools", "compression"}  # version 3 compresses
         element.set(view="sheet")
         element.wait("m.screen.sheet !== null")
         element.shot("element-sheet")
         element.page.evaluate("document.querySelector('ecg-monitor').options = { capabilities: [] }")
         element.wait("m.signal?.buffer.end > 1000 && m.state === 'live'")
-        assert set(element.page.evaluate(LOADED)) == {"tools", "compression", "all-parts"}
+        assert loaded_later(element) == {"tools", "compression", "all-parts"}
         assert element.events("ecg-error") == []
         element.check_quiet()
 

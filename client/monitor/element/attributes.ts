@@ -5,8 +5,11 @@ import { type Settings, THEMES, VIEWS } from "../src/settings.js";
 
 const CHOICES = { view: VIEWS, speed: SPEEDS, gain: GAINS, theme: THEMES } as const;
 
+/** Who and when, beside the state. */
+export const LABELS = ["bed", "patient", "user", "clock", "hide-labels"] as const;
+
 /** All attributes that the element observes. */
-export const ATTRIBUTES = ["url", "stream", "leads", "calipers", ...Object.keys(CHOICES)] as const;
+export const ATTRIBUTES = ["url", "stream", "leads", "calipers", ...LABELS, ...Object.keys(CHOICES)] as const;
 
 /** Returns the settings of an element: the first choice, or 25 mm/s and 10 mm/mV, for attributes that are absent or invalid. */
 export function settingsOf(element: Element): { settings: Settings; invalid: readonly string[] } {

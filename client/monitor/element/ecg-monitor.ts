@@ -13,14 +13,15 @@ import { RECEIVING_PARTS } from "../../src/service/receiving-parts.js";
 import { ServiceOfParts } from "../../src/service/service-of-parts.js";
 import { setText } from "../src/dom.js";
 import { ecgFrame } from "../src/feed.js";
-import { LiveSignal, steady } from "../src/live-signal.js";
+import { chosenLabels, clockInWords, labelsOf, NO_LABELS, timeOfDay } from "../src/labels.js";
+import { clock as clockNow, LiveSignal, steady } from "../src/live-signal.js";
 import type { Gain, Speed } from "../src/scale.js";
 import { CALIPER_STEPS, Screen } from "../src/screen.js";
 import type { View } from "../src/settings.js";
 import { EcgSignal } from "../src/signal.js";
 import { faultsOf } from "../src/signal-line.js";
 import { SignalPresence } from "../src/signal-presence.js";
-import { ATTRIBUTES, settingsOf } from "./attributes.js";
+import { ATTRIBUTES, LABELS, settingsOf } from "./attributes.js";
 import { coloursOf } from "./colours.js";
 import type { MonitorDetails, MonitorEvents, MonitorState } from "./events.js";
 import { chosenLeads, leadNames } from "./lead-choice.js";
@@ -42,6 +43,10 @@ interface Shown {
   readonly overlay: HTMLCanvasElement;
   readonly state: HTMLElement;
   readonly stream: HTMLElement;
+  readonly bed: HTMLElement;
+  readonly patient: HTMLElement;
+  readonly user: HTMLElement;
+  readonly clock: HTMLElement;
   readonly faults: HTMLElement;
   readonly gaps: HTMLElement;
   readonly reading: HTMLElement;
@@ -82,6 +87,8 @@ export class EcgMonitor extends Base {
   #lost = 0;
   #unreadable = 0;
   #absent: readonly string[] = [];
+  /** What the sender says of bed and patient. */
+  #labels = NO_LABELS;
   #told = { invalid: "", reading: "", rate: Number.NaN, isFrozen: false, colours: "" };
 
   // --- attributes and properties ---
@@ -146,6 +153,46 @@ export class EcgMonitor extends Base {
   }
   set calipers(value: boolean) {
     this.toggleAttribute("calipers", Boolean(value));
+  }
+
+  /** Name of the bed; what the sender says as `device_id` if it is empty. */
+  get bed(): string {
+    return this.getAttribute("bed") ?? "";
+  }
+  set bed(value: string | null) {
+    this.#reflect("bed", value);
+  }
+
+  /** Name of the patient; what the sender says as `patient_id` if it is empty. */
+  get patient(): string {
+    return this.getAttribute("patient") ?? "";
+  }
+  set patient(value: string | null) {
+    this.#reflect("patient", value);
+  }
+
+  /** Who is signed in, as the application knows. */
+  get user(): string {
+    return this.getAttribute("user") ?? "";
+  }
+  set user(value: string | null) {
+    this.#reflect("user", value);
+  }
+
+  /** True if the time of day is shown, by the server's clock where it is known. */
+  get clock(): boolean {
+    return this.hasAttribute("clock");
+  }
+  set clock(value: boolean) {
+    this.toggleAttribute("clock", Boolean(value));
+  }
+
+  /** True if bed, patient and user are hidden; the key B changes it. */
+  get hideLabels(): boolean {
+    return this.hasAttribute("hide-labels");
+  }
+  set hideLabels(value: boolean) {
+    this.toggleAttribute("hide-labels", Boolean(value));
   }
 
   /** A bearer token, or a function that returns one; see `ServiceOptions.token`. No attribute, as it is a secret. */
@@ -278,6 +325,7 @@ export class EcgMonitor extends Base {
     if (before === after) return;
     if (name === "url") this.#plan("connection");
     else if (name === "stream" || name === "leads") this.#plan("stream");
+    else if (LABELS.some((label) => label === name)) this.#showLabels();
     else this.#restyle();
   }
 
@@ -292,6 +340,11 @@ export class EcgMonitor extends Base {
       "gain",
       "theme",
       "calipers",
+      "bed",
+      "patient",
+      "user",
+      "clock",
+      "hideLabels",
       "token",
       "options",
       "service",
@@ -326,15 +379,21 @@ export class EcgMonitor extends Base {
       labels: make("canvas", "labels"),
     };
     canvases.overlay.setAttribute("role", "img");
-    const [state, stream, faults, gaps, reading] = ["state", "stream", "faults", "gaps", "reading"].map((name) =>
-      make("span", name),
-    );
+    canvases.overlay.tabIndex = 0; // for its keys
+    canvases.overlay.setAttribute("aria-keyshortcuts", "Space B C X Escape");
+    const names = ["state", "bed", "patient", "stream", "faults", "gaps", "reading", "user"];
+    const spans = names.map((name) => make("span", name));
+    const [state, bed, patient, stream, faults, gaps, reading, user] = spans;
+    const clock = make("time", "clock");
+    bed.title = "Bed";
+    patient.title = "Patient";
+    user.title = "Signed in";
     const rate = make("output", "rate");
     state.setAttribute("role", "status");
     faults.setAttribute("role", "status");
     reading.setAttribute("aria-live", "polite");
     rate.setAttribute("aria-label", "Heart rate, beats a minute");
-    const line = make("div", "line", state, stream, faults, gaps, reading, rate);
+    const line = make("div", "line", ...spans, clock, rate);
     const [title, reason] = [make("strong", "title"), make("span", "reason")];
     const again = make("button", "reconnect");
     again.type = "button";
@@ -356,7 +415,11 @@ export class EcgMonitor extends Base {
     );
     canvases.overlay.addEventListener("keydown", (event) => this.#key(event));
     const { overlay } = canvases;
-    return { screen, stage, scroller, overlay, state, stream, faults, gaps, reading, rate, notice, title, reason };
+    const labels = { bed, patient, user, clock };
+    return {
+      ...{ screen, stage, scroller, overlay, state, stream, faults, gaps, reading, rate, notice, title, reason },
+      ...labels,
+    };
   }
 
   // --- the connection ---
@@ -408,6 +471,7 @@ export class EcgMonitor extends Base {
       kept: (_, frame, message, first) => {
         this.#isDenied = false;
         this.#presence.arrived(steady(), frame.samples / frame.samplingRate);
+        this.#labels = labelsOf(message.data);
         this.#tell("ecg-frame", { frame, message, first });
       },
       lost: (gap) => {
@@ -507,6 +571,7 @@ export class EcgMonitor extends Base {
   #watch(): void {
     this.#lost = this.#unreadable = 0;
     this.#absent = [];
+    this.#labels = NO_LABELS;
     this.#isDenied = false;
     this.#presence.watching(steady());
     this.screen?.show(null);
@@ -543,14 +608,12 @@ export class EcgMonitor extends Base {
   /** Apply the attributes and the CSS variables. */
   #restyle(): void {
     if (this.#shown === null) return;
-    const { screen, scroller, overlay } = this.#shown;
+    const { screen, scroller } = this.#shown;
     const { settings, invalid } = settingsOf(this);
     const colours = coloursOf(this, settings.theme);
     this.#told.colours = JSON.stringify(colours.palette);
     this.#blame([...invalid, ...colours.invalid]);
     scroller.classList.toggle("sheet", settings.view === "sheet");
-    if (this.calipers) overlay.tabIndex = 0;
-    else overlay.removeAttribute("tabindex");
     if (this.calipers || settings.view === "sheet") this.#useTools();
     screen.restyle(settings);
   }
@@ -593,12 +656,28 @@ export class EcgMonitor extends Base {
     if (overlay.getAttribute("aria-label") !== label) overlay.setAttribute("aria-label", label);
     this.#showRate(isOut ? null : this.signal, now);
     this.#watchColours();
+    this.#showLabels();
     this.#changed();
     this.#enter(name, isOut ? `${told.title}: ${told.text}` : words);
   }
 
   get #hasServer(): boolean {
     return this.#given !== null || this.url !== "";
+  }
+
+  /** Show bed, patient, user and clock, or that they are hidden. */
+  #showLabels(): void {
+    if (this.#shown === null) return;
+    const { bed, patient, user, clock } = this.#shown;
+    const named = chosenLabels(this, this.#labels);
+    const hidden = (name: string): string => (this.hideLabels && name !== "" ? "hidden" : name);
+    setText(bed, hidden(named.bed));
+    setText(patient, hidden(named.patient));
+    setText(user, hidden(this.user));
+    const offset = this.#live?.service.statistics.clockOffset ?? null;
+    setText(clock, this.clock ? timeOfDay(clockNow() + (offset ?? 0)) : "");
+    const by = clockInWords(offset);
+    if (clock.title !== by) clock.title = by;
   }
 
   #idleText(): string {
@@ -659,9 +738,10 @@ export class EcgMonitor extends Base {
     const { screen } = this;
     if (screen === null || event.ctrlKey || event.metaKey || event.altKey) return;
     const step = event.shiftKey ? CALIPER_STEPS.coarse : CALIPER_STEPS.fine;
-    const keys: Readonly<Record<string, () => void>> = {
-      " ": () => (this.frozen ? screen.goLive() : screen.freeze()),
-      c: () => screen.toggleCalipers(),
+    const keys: Readonly<Record<string, () => unknown>> = {
+      " ": () => (this.frozen ? screen.goLive() : this.freeze()),
+      b: () => this.toggleAttribute("hide-labels"),
+      c: () => this.calipers && screen.toggleCalipers(),
       x: () => screen.calipers?.swap(),
       Escape: () => screen.goLive(),
       ArrowLeft: () => screen.moveCalipers(-step, 0),

@@ -56,6 +56,16 @@ const TEXT = `
   font-weight: 700;
   margin-left: auto;
 }
+.bed {
+  font-weight: 600;
+}
+.clock {
+  font-variant-numeric: tabular-nums;
+}
+.bed:empty,
+.patient:empty,
+.user:empty,
+.clock:empty,
 .faults:empty,
 .gaps:empty,
 .reading:empty,
@@ -127,7 +137,7 @@ canvas {
 :host([calipers]) .overlay {
   cursor: crosshair;
 }
-:host([calipers]) .overlay:focus-visible {
+.overlay:focus-visible {
   outline: 2px solid var(--ecg-caliper, #ffd166);
   outline-offset: -2px;
 }

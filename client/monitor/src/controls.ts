@@ -4,6 +4,7 @@ import type { Alerts } from "./alerts.js";
 import type { Analyzer } from "./analyzer.js";
 import { element } from "./dom.js";
 import { bindKeys, type Key } from "./keys.js";
+import type { LabelLine } from "./label-line.js";
 import type { Overflow } from "./overflow.js";
 import { bindPointer } from "./pointer.js";
 import type { PrintDialog } from "./print/dialog.js";
@@ -29,6 +30,7 @@ export class Controls {
     readonly analyzer: Analyzer,
     readonly chooser: StreamChooser,
     readonly paper: PrintDialog,
+    readonly labels: LabelLine,
     settings: Settings,
     readonly overflow: Overflow,
     readonly changed: () => void,
@@ -137,6 +139,7 @@ export class Controls {
         does: "list of the last frames, decoded",
         run: () => this.#togglePanel("frames"),
       },
+      { keys: ["b", "B"], shown: "B", does: "hide or show bed and patient", run: () => this.labels.toggle() },
       { keys: ["e", "E"], shown: "E", does: "print or save the strip", run: () => this.paper.toggle() },
       { keys: ["t", "T"], shown: "T", does: "dark or light", run: () => this.#next("theme", THEMES) },
       { keys: ["Escape"], shown: "Esc", does: "close calipers, continue live, close panels", run: () => this.#leave() },

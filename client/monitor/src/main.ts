@@ -14,7 +14,9 @@ import { FrameLog } from "./frame-log.js";
 import { HeartRateDisplay } from "./heart.js";
 import { heartDetectorFor } from "./heart-detection.js";
 import { installHook } from "./hook.js";
-import { HISTORY, LiveSignal, steady, unixSeconds } from "./live-signal.js";
+import { LabelLine } from "./label-line.js";
+import { labelsOf } from "./labels.js";
+import { clock, HISTORY, LiveSignal, steady, unixSeconds } from "./live-signal.js";
 import { MoreLeads } from "./more-leads.js";
 import { Overflow } from "./overflow.js";
 import { Pace } from "./pace.js";
@@ -58,6 +60,7 @@ const log = new FrameLog();
 const analyzer = new Analyzer(log);
 const heartRate = new HeartRateDisplay();
 const signalLine = new SignalLine();
+const labels = new LabelLine({ bed: new URLSearchParams(location.search).get("bed") ?? "", patient: "" }, localStorage);
 const pace = new Pace();
 const presence = new Presence(steady());
 const authenticity = new Authenticity(signers.faults);
@@ -104,6 +107,7 @@ const live: LiveSignal = new LiveSignal(service, {
   kept(signal, frame, message, first) {
     tell(findings.update(signal.heart, signal.seconds));
     originOf(signal).note(first, frame, message.data);
+    labels.told(labelsOf(message.data));
     if (message.timestamp !== null) past.arrived(Number(message.timestamp) / 1e6, frame.timestamp);
     presence.arrived(steady(), frame.samples / frame.samplingRate);
     const latency = live.latencyOf(message);
@@ -125,7 +129,7 @@ const paper = new PrintDialog({
   }),
   now: unixSeconds,
 });
-const controls = new Controls(screen, alerts, analyzer, chooser, paper, settings, overflow, () =>
+const controls = new Controls(screen, alerts, analyzer, chooser, paper, labels, settings, overflow, () =>
   review.update(live.signal),
 );
 /** Show another stream. */
@@ -139,6 +143,7 @@ function watch(name: string): void {
   heartRate.clear();
   status.clear();
   authenticity.clear();
+  labels.clear();
   presence.watching(steady());
 }
 
@@ -269,7 +274,7 @@ function look(): void {
 function tick(): void {
   const now = steady();
   const { signal } = live;
-  const { reconnections, droppedByServer, roundTrip } = service.statistics;
+  const { reconnections, droppedByServer, roundTrip, clockOffset } = service.statistics;
   presence.update(now, {
     seen: live.seen(now, presence.isLive),
     roundTrip,
@@ -284,6 +289,7 @@ function tick(): void {
   look();
   if (heartRate.alarm !== "") document.title = `${heartRate.alarm} – ecgframe monitor`;
   signalLine.update(presence.isLost ? null : signal);
+  labels.update(clock() + (clockOffset ?? 0), clockOffset);
   review.update(signal);
   moreLeads.update();
   analyzer.update(now, screen.review !== null);

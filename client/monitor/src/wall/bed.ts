@@ -6,6 +6,7 @@ import { type Alert, foundAlert } from "../alert-history.js";
 import { ecgFrame } from "../feed.js";
 import { type Finding, Findings } from "../findings.js";
 import { heartDetectorFor } from "../heart-detection.js";
+import { type Labels, labelsOf, NO_LABELS } from "../labels.js";
 import { EcgSignal } from "../signal.js";
 import { type Condition, conditionOf } from "./condition.js";
 
@@ -20,6 +21,8 @@ const HIDDEN = 0.25;
 export interface BedReport {
   readonly name: string;
   readonly condition: Condition;
+  /** What the sender says in its last message. */
+  readonly labels: Labels;
   /** In beats per minute; null if there is none. */
   readonly rate: number | null;
   /** Names of the leads that are shown, and of those that are off. */
@@ -64,6 +67,7 @@ export class Bed {
   #messages = 0;
   #gap = { seconds: 0, at: Number.NEGATIVE_INFINITY };
   #timestamp: bigint | null = null;
+  #labels = NO_LABELS;
 
   /** @param now in seconds of a monotonic clock. */
   constructor(
@@ -92,6 +96,7 @@ export class Bed {
       this.#findings = new Findings();
       this.#age.clear();
     }
+    this.#labels = labelsOf(message.data);
     const { signal } = this;
     const missing = signal.missing;
     signal.take(frame, steady);
@@ -138,6 +143,7 @@ export class Bed {
     return {
       name: this.name,
       condition,
+      labels: this.#labels,
       rate: Number.isNaN(rate) ? null : rate,
       shown: this.leads.map((lead) => signal?.buffer.leads[lead] ?? ""),
       off: heart?.off ?? [],

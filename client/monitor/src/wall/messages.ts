@@ -43,6 +43,8 @@ export interface LinkReport {
   /** Frames that the server dropped, and that this page refused. */
   readonly dropped: number;
   readonly refused: number;
+  /** The server's clock minus this computer's, in seconds; null if it is unknown. */
+  readonly clockOffset: number | null;
   readonly bytes: number;
   readonly frames: number;
 }

@@ -275,6 +275,7 @@ export class Station {
         reconnections: statistics.reconnections,
         dropped: statistics.droppedByServer,
         refused: statistics.refused,
+        clockOffset: statistics.clockOffset,
         bytes: statistics.bytesReceived,
         frames: statistics.framesReceived,
       },

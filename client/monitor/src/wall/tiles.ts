@@ -20,6 +20,7 @@ interface Tile {
   readonly rate: HTMLElement;
   readonly leads: HTMLElement;
   readonly condition: HTMLElement;
+  readonly who: HTMLElement;
   readonly gap: HTMLElement;
   readonly alarm: HTMLElement;
   readonly alarmShape: HTMLElement;
@@ -36,6 +37,8 @@ export interface TileActions {
 export class Tiles {
   #arrangement: Arrangement = { columns: 1, rows: 1, width: 1, height: 1 };
   readonly #tiles = new Map<string, Tile>();
+  /** True if beds and patients are not shown. */
+  areLabelsHidden = false;
 
   /**
    * @param room holds the tiles.
@@ -105,6 +108,10 @@ export class Tiles {
     setText(tile.rate, rate);
     setText(tile.leads, report.shown.join(" "));
     setText(tile.condition, words);
+    const who = [report.labels.bed, report.labels.patient].filter(Boolean).join(" · ");
+    setText(tile.who, this.areLabelsHidden && who !== "" ? "hidden" : who);
+    if (tile.who.hidden !== (who === "")) tile.who.hidden = who === "";
+    tile.who.toggleAttribute("data-hidden", this.areLabelsHidden);
     const off = report.off.length > 0 ? `Lead off: ${report.off.join(", ")}` : "";
     setText(tile.gap, [report.gap, off].filter(Boolean).join(" · "));
     setData(tile.box, "alarm", alarm === null ? "" : alarm.priority);
@@ -135,6 +142,8 @@ export class Tiles {
     const title = make("h2", name, "name");
     title.title = name;
     const condition = make("p", "Connecting", "text condition");
+    const who = make("p", "", "text who");
+    who.hidden = true;
     const rate = make("p", NO_RATE, "text rate");
     const leads = make("p", "", "text leads");
     const gap = make("p", "", "text gap");
@@ -148,8 +157,8 @@ export class Tiles {
     acknowledge.setAttribute("aria-label", `Acknowledge the alarms of ${name}`);
     acknowledge.addEventListener("click", () => this.actions.acknowledge(name));
     alarm.append(alarmShape, alarmText, acknowledge);
-    box.append(link, title, condition, rate, leads, gap, alarm);
-    return { box, link, rate, leads, condition, gap, alarm, alarmShape, alarmText, acknowledge };
+    box.append(link, title, condition, who, rate, leads, gap, alarm);
+    return { box, link, rate, leads, condition, who, gap, alarm, alarmShape, alarmText, acknowledge };
   }
 
   /** The arrow keys go from tile to tile. */

@@ -4,6 +4,8 @@ import { MessageType } from "../../../src/protocol.js";
 import { AccessToken } from "../access-token.js";
 import { element, setText } from "../dom.js";
 import { bindKeys } from "../keys.js";
+import { areLabelsHidden, toggleLabels } from "../label-line.js";
+import { clockInWords, timeOfDay } from "../labels.js";
 import type { Theme } from "../palette.js";
 import { serverAddress } from "../server-address.js";
 import { keepInAddress } from "../settings.js";
@@ -63,6 +65,7 @@ const tiles = new Tiles(element("tiles", HTMLElement), element("scroller", HTMLE
   address: monitorOf,
   acknowledge: (bed) => acknowledge(book.signalling(unixSeconds()).filter(({ stream }) => stream === bed)),
 });
+tiles.areLabelsHidden = areLabelsHidden(localStorage);
 const history = new HistoryPanel(book, unixSeconds, acknowledge, layOut);
 const limitsDialog = new LimitsDialog(limitsOf, (bed, chosen) => {
   limits.set(bed, chosen);
@@ -240,6 +243,9 @@ function show(): void {
   showBanner(book.signalling(now), now);
   history.update();
   if (link === null) return;
+  const clock = element("wall-clock", HTMLElement);
+  setText(clock, timeOfDay(now + (link.clockOffset ?? 0)));
+  clock.title = clockInWords(link.clockOffset);
   const badge = element("connection", HTMLElement);
   const { state, words } = badgeOf(link);
   badge.dataset.state = state;
@@ -360,6 +366,10 @@ const pauseSound = (): void => {
 };
 const openLimits = (): void => limitsDialog.open(beds, tiles.focused);
 const openHelp = (): void => element("help", HTMLDialogElement).showModal();
+const hideLabels = (): void => {
+  tiles.areLabelsHidden = toggleLabels(localStorage);
+  show();
+};
 const turnTheme = (): void => setTheme(theme === "dark" ? "light" : "dark");
 
 for (const [id, run] of [
@@ -384,6 +394,7 @@ bindKeys([
   { keys: ["l", "L"], shown: "L", does: "limits of the bed with the focus", run: openLimits },
   { keys: ["s", "S"], shown: "S", does: "sound on or off", run: turnSound },
   { keys: ["p", "P"], shown: "P", does: "pause the sound for two minutes, or end the pause", run: pauseSound },
+  { keys: ["b", "B"], shown: "B", does: "hide or show beds and patients", run: hideLabels },
   { keys: ["1"], does: "one lead", run: () => setLeads(1) },
   { keys: ["2"], does: "two leads, if the tiles are high enough", run: () => setLeads(2) },
   { keys: ["t", "T"], shown: "T", does: "dark or light", run: turnTheme },
