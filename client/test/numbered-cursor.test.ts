@@ -36,6 +36,17 @@ function told(gaps: readonly Gap[]): unknown[] {
   return gaps.map(({ frames }) => frames ?? "unknown");
 }
 
+test.each([
+  [20n, 20n],
+  [10n, 10n],
+  [5n, 10n], // the time from which the server keeps messages, before the last one that is had
+])("a gap that is answered at %i ends at %i, and not before it begins", (answered, to) => {
+  const cursor = new NumberedCursor("ecg");
+  cursor.answered({ epoch: EPOCH, next: 1 }, 9n);
+  cursor.take({ stream: "ecg", epoch: EPOCH, number: 1, overtakes: false }, 10n);
+  expect(cursor.answered({ epoch: EPOCH, next: 5 }, answered)).toEqual([{ stream: "ecg", from: 10n, to, frames: 3 }]);
+});
+
 function begun(next = 58): Driver {
   const driver = new Driver();
   driver.answered(next);

@@ -145,8 +145,7 @@ class NumberedCursor:
         Args:
             epoch: of the numbers that follow.
             next: the number of the first message that follows.
-            start: the time from which messages follow, if some before may be missing and the server does not know how
-                many.
+            start: the time from which messages follow, if the server knows it and some before may be missing.
             timestamp: of the answer.
             ended: the number of the message that would have been next in the epoch in which this side resumes, if that
                 has ended and is the one before.
@@ -160,8 +159,9 @@ class NumberedCursor:
             self._times.ended()  # what was dropped is sent again, or counted here
             if lost := line.lost_before(next):
                 until = timestamp if self._times.until is None else self._times.until
-                unsure = Gap(self._stream, until, timestamp, None)
-                gaps.append(unsure if self._has_of_other_epochs(line) else self._gap(line, timestamp, lost))
+                stop = timestamp if start is None else max(start, until)
+                unsure = Gap(self._stream, until, stop, None)
+                gaps.append(unsure if self._has_of_other_epochs(line) else self._gap(line, stop, lost))
             line.go_on_from(next - 1)
             self._lines = [line]
             return gaps

@@ -267,7 +267,10 @@ class Connection:
                 start = start if skipped is None else skipped + 1
             binding = stream.binding(self.writer, request.epoch, after)
             if binding is not None:
-                start = start if since is not None else None  # otherwise its numbers say it
+                if since is None:
+                    start = None  # its numbers say it
+                elif start is None and binding.epoch == request.epoch and binding.next > after + 1:
+                    start = stream.kept_from(since)
                 binding = stream.sealed_binding(binding, self.session)
             self.session.answer_subscription(name, "subscribed", start=start, binding=binding, keys=keys)
             self.subscriptions[name] = stream

@@ -941,6 +941,10 @@ class Stream:
         self._send_from(viewer, number, last)
         return True
 
+    def kept_from(self, since: int) -> int | None:
+        """The time in microseconds since 1970 from which all messages are kept; None if it is not after ``since``."""
+        return self.ring.floor + 1 if self.ring.floor >= since else None
+
     def resume_ahead(self, viewer: Viewer, after: int) -> None:
         """Add a viewer of version 4 that has later messages of the present epoch than have arrived here.
 

@@ -90,6 +90,13 @@ def test_after_a_reconnection_the_answer_tells_how_many_are_lost():
     assert cursor.answered(EPOCH, 9, None, NOW + 200) == []
 
 
+@pytest.mark.parametrize(("start", "stop"), [(NOW + 7, NOW + 7), (NOW + 1, NOW + 1), (NOW - 5, NOW + 1)])
+def test_a_gap_ends_where_the_answer_says_that_messages_are_kept(start, stop):
+    cursor = cursor_at(0)
+    cursor.take(at(1), EPOCH)
+    assert cursor.answered(EPOCH, 8, start, NOW + 100) == [Gap(NAME, NOW + 1, stop, 6)]
+
+
 def test_another_epoch_is_a_gap_of_unknown_size():
     cursor = cursor_at(0)
     cursor.take(at(1), EPOCH)

@@ -300,6 +300,25 @@ def test_messages_that_left_the_ring_are_a_counted_gap():
     run(conversation())
 
 
+def test_the_answer_to_who_misses_messages_says_from_when_on_they_are_kept():
+    async def conversation():
+        limits = Limits(ring_bytes=2000)
+        async with WebSocketBinaryHandler(settings=SERVER, limits=limits) as handler, numbered_viewer(handler) as first:
+            answer = await first.subscribe(STREAM)
+            stamps = [await handler.publish(STREAM, MessageType.ECG_DATA, ecg(n)) for n in range(50)]
+            place = {"epoch": answer.epoch, "after": 4}
+            async with numbered_viewer(handler) as viewer:
+                again = await viewer.subscribe(STREAM, since=stamps[2], **place)
+                await viewer.until(lambda: len(viewer.received) == 52 - again.next)
+                kept = viewer.received[0].timestamp
+                assert stamps[again.next - 3] < again.start <= kept == stamps[again.next - 2]
+            for since, after in [(kept, 4), (stamps[-1], 51)]:  # nothing is missing after that time, or that number
+                async with numbered_viewer(handler) as viewer:
+                    assert (await viewer.subscribe(STREAM, since=since, epoch=answer.epoch, after=after)).start is None
+
+    run(conversation())
+
+
 @pytest.mark.parametrize("place", [{"epoch": 5, "after": 2}, {"epoch": 5, "after": 2, "since": 5}, {"after": 10**6}])
 def test_an_unknown_place_gets_what_is_published_from_now_on_or_all_that_is_kept(place):
     async def conversation():

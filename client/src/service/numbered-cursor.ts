@@ -168,7 +168,8 @@ export class NumberedCursor implements StreamPositions {
       this.#begin(epoch, next, time);
     } else if (line.epoch === epoch && next > line.after) {
       const lost = line.lose(next - 1);
-      if (lost) gaps.push(this.#gap(line, time, this.#hasOfOtherEpochs(line) ? null : lost));
+      const to = time < line.time ? line.time : time;
+      if (lost) gaps.push(this.#gap(line, to, this.#hasOfOtherEpochs(line) ? null : lost));
       this.#lines = [line];
       this.#prune(line);
     } else {
