@@ -27,7 +27,7 @@ from ecgframe.server import WebSocketBinaryHandler
 
 optional("websockets")
 
-from websockets import ServerConnection  # noqa: E402 - behind the skip
+from websockets import ServerConnection  # noqa: E402 - after the skip
 from websockets.asyncio.server import serve as serve_websockets  # noqa: E402
 
 from ecgframe.server.adapters.websockets import serve  # noqa: E402

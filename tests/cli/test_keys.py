@@ -15,7 +15,7 @@ from recordings import optional
 optional("websockets")
 pytest.importorskip("cryptography")
 
-from ecgframe.seal import Key, StoredKeys, keys_from_file, keys_to_json  # noqa: E402 - behind the skip
+from ecgframe.seal import Key, StoredKeys, keys_from_file, keys_to_json  # noqa: E402 - after the skip
 from ecgframe.server.key_file import KeyFile  # noqa: E402 - as above
 
 CHAIN, KEY, ROOT = certificate()

@@ -21,7 +21,7 @@ from ecgframe.records import read_record, shipped_ecg
 
 optional("websockets")
 
-from ecgframe.cli.watch.sample_views import CsvSamples, FormatChanged, JsonSamples  # noqa: E402 - behind the skip
+from ecgframe.cli.watch.sample_views import CsvSamples, FormatChanged, JsonSamples  # noqa: E402 - after the skip
 from ecgframe.cli.watch.stream_stats import StreamStats  # noqa: E402
 from ecgframe.client import Gap  # noqa: E402
 

@@ -17,7 +17,7 @@ from recordings import optional
 for library in ("edfio", "pydicom"):
     optional(library)
 
-from ecgframe.records import RecordError, bounds, mapped, numpy_arrays, read_record  # noqa: E402 - behind the skip
+from ecgframe.records import RecordError, bounds, mapped, numpy_arrays, read_record  # noqa: E402 - after the skip
 
 SECONDS = {1: 5, 10: 20}
 """Processor seconds of the command, by the MiB of its input."""
