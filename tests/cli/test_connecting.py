@@ -335,7 +335,7 @@ def test_a_stream_that_no_file_has_is_said(recording):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"streams": [1]}', b"[" * 100_000, b'{"streams": {"a": 1}}'])
-def test_a_server_that_tells_no_streams(body):
+def test_a_server_that_lists_no_streams(body):
     """An invalid list of streams counts as a missing one; that no message came is reported."""
 
     def page(connection, request):
