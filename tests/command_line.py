@@ -11,7 +11,7 @@ from recordings import optional
 for name in ("typer", "rich", "orjson"):
     optional(name)
 
-from typer import testing  # noqa: E402 - behind the skip
+from typer import testing  # noqa: E402 - after the skip
 
 from ecgframe.cli.app import app  # noqa: E402
 

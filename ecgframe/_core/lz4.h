@@ -2,7 +2,7 @@
 
    A block is a series of sequences: a token, whose upper four bits are the number of literals and whose lower four bits
    are the length of a match minus 4; the literals; the offset of the match, two bytes, little-endian. A number of 15 is
-   continued by bytes that are added, up to the first one below 255. The last sequence ends behind its literals. By the
+   continued by bytes that are added, up to the first one below 255. The last sequence ends after its literals. By the
    format, a match begins at least 12 bytes before the end of the content, and the last 5 bytes are literals.
 
    The plain twin (plain/lz4.py) finds the same matches, so that both write the same bytes. */
@@ -121,7 +121,7 @@ static inline int ecgframe_lz4_number(const uint8_t** p, const uint8_t* end, siz
   return 1;
 }
 
-/* Copy a match, which may overlap its own copy. Of at least 8 bytes of room behind it, up to 7 are overwritten. */
+/* Copy a match, which may overlap its own copy. Of the at least 8 bytes of room after it, up to 7 are overwritten. */
 static inline void ecgframe_lz4_match(uint8_t* out, size_t offset, size_t length, size_t room) {
   const uint8_t* from = out - offset;
   if (offset >= 8 && room - length >= 8) {

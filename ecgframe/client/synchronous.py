@@ -154,7 +154,7 @@ class SyncClient:
             since: where to resume.
             capacity: number of messages that may wait before the client stops reading.
             on_gap: called with each ``Gap``, in the thread that iterates, when it reaches the gap. Its exceptions are
-                raised there; the messages behind the gap are returned by the next call. Without it, a gap is a warning,
+                raised there; the messages after the gap are returned by the next call. Without it, a gap is a warning,
                 ``DataLost``.
             sealed: whether to accept the stream only sealed.
             stale_after: age in seconds from which on a message of a sealed stream has ``Message.stale``.

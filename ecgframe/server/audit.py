@@ -144,7 +144,7 @@ class ConnectionAudit:
 
         Args:
             stream: name of the stream.
-            end: number in the stream's ring behind the last message that was sent or queued.
+            end: number in the stream's ring after the last message that was sent or queued.
             why: see ``Event.WATCHED``.
         """
         part = self._watched.pop(stream, None) if self._watched else None

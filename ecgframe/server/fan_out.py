@@ -75,7 +75,7 @@ class FanOut:
         self._frame = frame
         self._keep = keep
         self._note_sent = note_sent
-        # By encoding: a large publication that is being encoded, then those that wait behind it, each with its viewers.
+        # By encoding: a large publication that is being encoded, then those that wait for it, each with its viewers.
         self._parked: dict[Encoding, Parked] = {}
 
     def send(self, publication: Publication, viewers: Sequence[Viewer], now: float) -> None:
@@ -192,7 +192,7 @@ class FanOut:
         self._encodings.prepare(publication, encoding, lambda outgoing: self._on_encoded(encoding, outgoing))
 
     def _on_encoded(self, encoding: Encoding, outgoing: Outgoing | None) -> None:
-        """Send the publication that was encoded, and those behind it up to the next that has to be encoded."""
+        """Send the publication that was encoded, and those after it up to the next that has to be encoded."""
         now = asyncio.get_running_loop().time()
         parked = self._parked[encoding]
         publication, viewers = parked.popleft()

@@ -254,7 +254,7 @@ class ClientSession(Session):
     def _receive_frame(self, item: Decoded, nbytes: int, now: float, events: list[Event]) -> bool:
         goes_on = super()._receive_frame(item, nbytes, now, events)
         if goes_on and self._sealed is not None and self._sealed.has_new_keys and not self._is_releasing:
-            self._try_held(now, events)  # behind the event of the answer that brought them
+            self._try_held(now, events)  # after the event of the answer that brought the keys
         return goes_on and not self.closing
 
     def _establish(self, version: int, capabilities: frozenset[Capability], events: list[Event]) -> None:

@@ -58,11 +58,11 @@ class HeldFrames:
         return len(self._held)
 
     def blocks(self, stream: str | None) -> bool:
-        """Return whether a frame of a stream has to wait behind others of it; None for frames of version 3."""
+        """Return whether a frame of a stream has to wait for earlier ones; None for frames of version 3."""
         return any(held.stream == stream for held in self._held)
 
     def add(self, held: Held) -> None:
-        """Add a frame behind the others."""
+        """Add a frame after the others."""
         self._held.append(held)
         self._nbytes += held.nbytes
 

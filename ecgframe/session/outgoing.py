@@ -398,7 +398,7 @@ def _queue_policy(
     """The attributes of ``Outgoing`` that follow from its type, its flags, its version and its form."""
     tier = _tier(type, flags & ~_PRIORITY if in_line else flags, is_bulk)
     if is_numbered and type is MessageType.SUBSCRIPTION_ACK:
-        tier = Tier.URGENT  # it names the id of the alerts behind it
+        tier = Tier.URGENT  # it names the id of the alerts after it
     droppable = tier is Tier.LIVE and type in DATA_TYPES and not flags & (_ACK_REQUIRED | _PRIORITY)
     return (
         tier,

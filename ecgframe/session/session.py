@@ -663,7 +663,7 @@ class Session(Sender, ABC):
         return not self.closing
 
     def _holds(self, item: Decoded, now: float, events: list[Event]) -> bool:
-        """Return whether a frame is not handed on: it waits behind one whose key is unknown, or came before."""
+        """Return whether a frame is held back: one before it has an unknown key, or it was received before."""
         return False
 
     def _note_not_opened(self, error: NotYetOpened, now: float, events: list[Event]) -> None:

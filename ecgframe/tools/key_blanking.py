@@ -55,7 +55,7 @@ def blank_keys(frame: bytes) -> bytes:
 
 
 def blank_all_keys(message: bytes) -> bytes:
-    """Do the same with all frames of a WebSocket message. What is behind a damaged header is searched for keys, too."""
+    """Blank the keys in all frames of a WebSocket message, and search the bytes after a damaged header as well."""
     if bytes((_ANSWER,)) not in message:
         return message
     parts, at = [], 0

@@ -279,7 +279,7 @@ def test_the_stream_continues_after_a_restart_of_the_server_with_another_clock()
     assert summary.unfilled == 1
 
 
-def test_the_source_id_is_the_same_for_the_same_stream_and_tells_no_password():
+def test_the_source_id_is_the_same_for_the_same_stream_and_has_no_password():
     assert source_id("wss://me:secret@host:7/ws?token=x", "ecg/1") == "ecgframe:host:7/ws:ecg/1"
 
 

@@ -80,7 +80,7 @@ def test_lost_samples_are_a_gap_of_their_length_without_a_line(open_monitor, tmp
 
 
 def check_gap_is_blank(monitor, gap):
-    """Between the last sample before the gap and the first behind it there is hatching and no trace."""
+    """Between the last sample before the gap and the first after it there is hatching and no trace."""
     left, right = (
         monitor.page.evaluate("n => window.ecgframe.point('II', n).x", sample)
         for sample in (gap["from"] - 1, gap["to"])

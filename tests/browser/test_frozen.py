@@ -75,7 +75,7 @@ class WatchedServer(LoopThread):
         ((1, 2, 3, 4), 1.0, 8, True),
     ],
 )
-def test_a_frozen_page_costs_little_and_is_live_within_a_second(
+def test_a_frozen_page_takes_little_and_is_live_within_a_second(
     open_monitor, versions, heartbeat_interval, seconds, is_closed
 ):
     with WatchedServer(versions, heartbeat_interval).running() as server:

@@ -63,7 +63,7 @@ def test_out_of_a_tunnel_the_present_comes_first_and_the_past_fills_the_gap(open
         monitor.check_quiet(cut=True)
 
 
-def test_what_the_server_keeps_no_more_stays_a_gap_that_is_told(open_monitor):
+def test_what_the_server_no_longer_keeps_stays_a_reported_gap(open_monitor):
     with own_server(versions=ALL, ring_seconds=15) as server, lagging_proxy(server.port) as proxy:
         monitor = open_monitor(proxy.port)
         monitor.wait("s.end > 1500")

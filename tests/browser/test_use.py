@@ -95,7 +95,7 @@ def test_a_frozen_screen_can_be_scrolled_and_goes_on_live(monitor):
     monitor.wait("!s.frozen && s.shown.to > s.head - 100")
 
 
-def test_calipers_read_what_lies_between_their_corners(monitor):
+def test_calipers_measure_between_their_corners(monitor):
     page = monitor.page
     press = page.keyboard.press
     press("c")

@@ -100,7 +100,7 @@ def test_64_beds_and_their_alerts_come_over_one_connection(open_wall, denied):
         assert ward.connections == 1
 
 
-def test_a_lost_connection_is_told_in_every_tile_and_comes_back(open_wall, free_port):
+def test_a_lost_connection_is_shown_in_every_tile_and_restored(open_wall, free_port):
     with Ward(3, port=free_port).running():
         wall = open_wall(free_port)
         wall.wait_for_live(3)

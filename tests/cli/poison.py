@@ -25,7 +25,7 @@ from ecgframe.tools.observation import Delivery, Origin
 
 optional("websockets")
 
-from websockets.asyncio.server import serve  # noqa: E402 - behind the skip
+from websockets.asyncio.server import serve  # noqa: E402 - after the skip
 
 POISON = "=p\x1b]0;x\x07\x1b[2J\x9b31m\u202e\u2028\x7f[/bold][red]:heart:\r\nerror: forged\x85"
 """An OSC and CSI sequence, C1, bidi and line separators, DEL, markup, an emoji code, and a line of its own."""

@@ -17,7 +17,7 @@ from ecgframe.client import ConnectionLost, connect
 
 optional("websockets")
 
-from websockets.exceptions import WebSocketException  # noqa: E402 - behind the skip
+from websockets.exceptions import WebSocketException  # noqa: E402 - after the skip
 from websockets.sync import client as sync_client  # noqa: E402
 
 

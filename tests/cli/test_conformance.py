@@ -49,7 +49,7 @@ def test_json_and_a_report(server, tmp_path):
     assert f"Report: {report}" in output
 
 
-def test_a_failure_is_told_and_is_the_exit_code(server, monkeypatch):
+def test_a_failure_is_reported_and_sets_the_exit_code(server, monkeypatch):
     # a server that has no list of its streams; ours would say at once that there is no such stream
     monkeypatch.setattr(import_module("ecgframe.cli.conformance.run"), "stream_names", lambda *_: None)
     output = run("conformance", server, "--case", "7.4", "--stream", "nothing/here", "--timeout", 0.2, code=3).output

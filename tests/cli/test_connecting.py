@@ -27,7 +27,7 @@ from ecgframe.server import WebSocketBinaryHandler
 
 optional("websockets")
 
-from websockets import ServerConnection  # noqa: E402 - behind the skip
+from websockets import ServerConnection  # noqa: E402 - after the skip
 from websockets.asyncio.server import serve as serve_websockets  # noqa: E402
 
 from ecgframe.server.adapters.websockets import serve  # noqa: E402
@@ -335,7 +335,7 @@ def test_a_stream_that_no_file_has_is_said(recording):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"streams": [1]}', b"[" * 100_000, b'{"streams": {"a": 1}}'])
-def test_a_server_that_tells_no_streams(body):
+def test_a_server_that_lists_no_streams(body):
     """An invalid list of streams counts as a missing one; that no message came is reported."""
 
     def page(connection, request):

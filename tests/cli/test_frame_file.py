@@ -333,7 +333,7 @@ def test_annotations_come_back(tmp_path, data, rate, has_start):
     assert_same(found, record)
 
 
-def test_annotations_stand_behind_the_samples_of_their_time(tmp_path):
+def test_annotations_follow_the_samples_of_their_time(tmp_path):
     record = replace(COUNTS, annotations=(Annotation(-1, "before"), Annotation(1.5, "V"), Annotation(9, "behind")))
     with (tmp_path / "x").open("wb") as file:
         write_frames(file, Codec(), ecg_messages(record, 2), annotation_messages(record))

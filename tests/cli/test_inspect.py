@@ -286,7 +286,7 @@ def test_a_summary_as_json(day, session):
     }
 
 
-def test_a_summary_tells_what_a_capture_lacks(tmp_path):
+def test_a_summary_reports_what_a_capture_lacks(tmp_path):
     connection = Connection().open().send(PING).send(PING)
     del connection.packets[4]
     (tmp_path / "hole.pcap").write_bytes(capture(connection.packets))

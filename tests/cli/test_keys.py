@@ -15,8 +15,8 @@ from recordings import optional
 optional("websockets")
 pytest.importorskip("cryptography")
 
-from ecgframe.cli.serve.stream_keys import load_signer  # noqa: E402 - behind the skip
-from ecgframe.seal import Key, StoredKeys, keys_from_file, keys_to_json  # noqa: E402 - behind the skip
+from ecgframe.cli.serve.stream_keys import load_signer  # noqa: E402 - after the skip
+from ecgframe.seal import Key, StoredKeys, keys_from_file, keys_to_json  # noqa: E402 - after the skip
 from ecgframe.server.key_file import KeyFile  # noqa: E402 - as above
 from ecgframe.signing import key_name  # noqa: E402 - as above
 

@@ -106,7 +106,7 @@ def test_a_session_is_shown_recorded_and_played_again(server, tmp_path):
 
 
 @pytest.mark.slow
-def test_frames_that_name_no_stream_are_told(server, tmp_path):
+def test_frames_that_name_no_stream_are_reported(server, tmp_path):
     """``encode`` and ``record`` write such files."""
     for stream in ({}, {"stream": "a"}):
         signal = {"signal": [1, 2], "sampling_rate": 250, **stream}

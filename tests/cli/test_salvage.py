@@ -69,7 +69,7 @@ def test_a_broken_frame_is_missing_and_all_others_stand_at_their_time(tmp_path, 
 
 
 @pytest.mark.parametrize("without", [(), ("sequence",), ("timestamp",)], ids=["both", "timestamps", "numbers"])
-def test_either_numbers_or_timestamps_tell_what_is_missing(tmp_path, without):
+def test_either_numbers_or_timestamps_show_what_is_missing(tmp_path, without):
     frames = frames_of(FLOATS, without=without)
     frames[2] = flipped(frames[2], 30)
     frames[5:7] = [b"not a frame"]
@@ -163,7 +163,7 @@ def test_a_file_without_a_valid_frame_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".csv"])
-def test_the_command_writes_what_is_good_and_tells_the_rest(tmp_path, suffix):
+def test_the_command_writes_valid_frames_and_reports_the_others(tmp_path, suffix):
     frames = frames_of(COUNTS)
     frames[3] = flipped(frames[3], 30)
     path, output = tmp_path / "a.frames", tmp_path / f"a{suffix}"

@@ -196,7 +196,7 @@ def test_the_start_prints_address_streams_and_next_steps(counting):
         assert server.said.splitlines()[0].endswith("= 1 s; in a loop")
 
 
-def test_the_log_tells_of_connections():
+def test_the_log_has_connections():
     server = LiveServer()
     watch(server, frames=1)
     code, log = server.end()
@@ -354,7 +354,7 @@ def test_annotations_have_to_be_there(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_viewers_are_told_when_it_ends(number):
+def test_viewers_are_notified_when_it_ends(number):
     async def watching(server):
         async with client(server.port) as viewer, client(server.port) as other:
             await viewer.subscribe("ecg/1")

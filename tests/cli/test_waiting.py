@@ -46,7 +46,7 @@ def test_in_a_terminal_it_stands_on_the_last_line_and_goes_away(monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_server_tells_that_it_reads_until_it_is_live():
+def test_a_server_shows_that_it_reads_until_it_is_live():
     command = [sys.executable, "-P", "-m", "ecgframe", "serve", "-", "--port", "0", "--sampling-rate", "250"]
     environment = os.environ | {"PYTHONPATH": str(PACKAGES), "PYTHONUNBUFFERED": "1"}
     pipe = subprocess.PIPE

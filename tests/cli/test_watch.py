@@ -232,7 +232,7 @@ def test_signatures_are_verified(signing):
 
 
 @pytest.mark.slow
-def test_who_is_not_known_is_told_and_is_the_exit_code(signing):
+def test_an_unknown_signer_is_reported_and_sets_the_exit_code(signing):
     url, _ = signing
     done = run("watch", url, "ecg/1", "--signer", "11" * 32, "--seconds", 13, "--json", code=3)
     lines = lines_of(done.stdout)
@@ -252,7 +252,7 @@ def test_a_server_before_version_4_proves_nothing(signing):
 
 
 @pytest.mark.slow
-def test_samples_are_written_and_what_is_proven_is_told(signing):
+def test_samples_are_written_and_proofs_are_reported(signing):
     url, public = signing
     done = run("watch", url, "ecg/1", "--signer", public, "--seconds", 2.5, "--samples")
     assert re.search(r"signatures: \d+ signed, \d+ attested$", done.output, re.M)

@@ -21,7 +21,7 @@ from ecgframe.records import read_record, shipped_ecg
 
 optional("websockets")
 
-from ecgframe.cli.watch.sample_views import CsvSamples, FormatChanged, JsonSamples  # noqa: E402 - behind the skip
+from ecgframe.cli.watch.sample_views import CsvSamples, FormatChanged, JsonSamples  # noqa: E402 - after the skip
 from ecgframe.cli.watch.stream_stats import StreamStats  # noqa: E402
 from ecgframe.client import Gap  # noqa: E402
 
@@ -95,7 +95,7 @@ def test_cells_are_exact_and_safe(signal, fields, header, cells):
     assert [row.partition(",")[2] for row in rows] == cells
 
 
-def test_gaps_are_told_where_they_are():
+def test_gaps_are_reported_at_their_positions():
     events = [
         message([0.0, 0.0], 0),
         message([1.0, 1.0], 3),

@@ -59,7 +59,7 @@ def test_an_urgent_message_does_not_move_the_cursor_and_its_duplicate_is_known(u
 
 @pytest.mark.parametrize("overtaking", [alert, lambda timestamp: ecg(timestamp, Flag.PRIORITY)])
 @pytest.mark.parametrize("until", [None, 1, NOW])
-def test_messages_behind_many_urgent_ones_are_no_gap(overtaking, until):
+def test_messages_after_many_urgent_ones_are_no_gap(overtaking, until):
     cursor = StreamCursor(NAME)
     if until == NOW:
         cursor.answered(None, 1)
@@ -124,7 +124,7 @@ def test_messages_that_the_server_does_not_keep_are_a_gap():
     assert take(cursor, ecg(30))
 
 
-def test_a_gap_that_lies_before_the_subscription_is_none():
+def test_a_gap_before_the_subscription_is_not_reported():
     cursor = StreamCursor(NAME)
     cursor.answered(None, NOW)
     assert cursor.answered(NOW - 10, NOW + SECOND) == []

@@ -80,7 +80,7 @@ def test_a_template_moves_the_line_and_is_not_for_the_application():
     assert cursor.place() == (EPOCH, 5)
 
 
-def test_after_a_reconnection_the_answer_tells_how_many_are_lost():
+def test_after_a_reconnection_the_answer_shows_how_many_are_lost():
     cursor = cursor_at(0)
     cursor.take(at(1), EPOCH)
     cursor.take(at(4, ahead=True), EPOCH)
@@ -179,7 +179,7 @@ def test_only_so_many_refused_messages_are_remembered():
     assert sum(cursor.was_refused(EPOCH, number) for number in range(4 * MAX_REFUSED)) == MAX_REFUSED
 
 
-def test_an_answer_that_nobody_asked_for_tells_of_another_epoch():
+def test_an_answer_without_a_request_announces_another_epoch():
     cursor = cursor_at(0)
     cursor.take(at(1), EPOCH)
     cursor.changed(EPOCH, 9, NOW + 10)
@@ -209,7 +209,7 @@ def test_messages_of_the_epoch_before_are_counted_as_well():
 
 
 @pytest.mark.parametrize("end", ["ended", "forget", "answered"])
-def test_a_change_of_epoch_is_told_even_if_no_message_follows(end):
+def test_a_change_of_epoch_is_reported_even_if_no_message_follows(end):
     cursor = cursor_at(0)
     cursor.take(at(1), EPOCH)
     cursor.changed(EPOCH + 1, 5, NOW + 10)
@@ -319,7 +319,7 @@ def order_of_arrival(said, first, end):
 # --- epochs whose end is known ---
 
 
-def test_the_end_of_an_epoch_tells_exactly_what_was_lost_of_it():
+def test_the_end_of_an_epoch_shows_exactly_what_was_lost_of_it():
     cursor = cursor_at(0)
     cursor.take(at(1), EPOCH)
     cursor.take(at(4, ahead=True), EPOCH)
@@ -337,7 +337,7 @@ def test_an_epoch_of_which_nothing_was_lost_ends_without_a_gap():
     assert cursor.ended() == []
 
 
-def test_an_epoch_that_goes_on_knows_what_it_had():
+def test_an_epoch_that_continues_remembers_its_messages():
     cursor = cursor_at(0)
     cursor.take(at(1), EPOCH)
     gaps = cursor.answered(EPOCH + 1, 1, NOW + 5, NOW + 5)  # another server, which has forgotten the publisher
@@ -348,7 +348,7 @@ def test_an_epoch_that_goes_on_knows_what_it_had():
     assert cursor.place() == (EPOCH, 3)
 
 
-def test_an_answer_behind_the_end_of_an_epoch_counts_both():
+def test_an_answer_after_the_end_of_an_epoch_counts_both():
     cursor = cursor_at(0)
     cursor.take(at(1), EPOCH)
     cursor.take(at(3, ahead=True), EPOCH)
@@ -441,7 +441,7 @@ def stamped(number, data, seconds, type=MessageType.ECG_DATA):
 
 
 @pytest.mark.parametrize("data", SAME.values(), ids=SAME)
-def test_a_message_that_another_server_has_stamped_anew_is_a_duplicate(data):
+def test_a_message_with_another_timestamp_of_another_server_is_a_duplicate(data):
     cursor = cursor_at(0)
     assert numbers_of(cursor.take(stamped(1, FIRST, 0), EPOCH)) == [1]
     cursor.changed(EPOCH + 1, 1, NOW + 50)
@@ -459,7 +459,7 @@ def test_a_message_that_says_something_else_is_another_one(data):
         assert numbers_of(cursor.take(stamped(1, data, seconds), EPOCH + 1)) == [None, 1]
 
 
-def test_only_a_time_of_its_own_tells_a_message_that_was_stamped_anew():
+def test_only_a_time_in_its_data_identifies_a_message_with_another_timestamp():
     cursor = cursor_at(0)
     data = {"sequence": 1, "signal": [0, 0], "sampling_rate": 500}
     assert numbers_of(cursor.take(stamped(1, data, 0), EPOCH)) == [1]

@@ -180,7 +180,7 @@ def test_another_publisher_ends_the_first_and_its_epoch_never_comes_back():
     run(conversation())
 
 
-def test_a_client_without_permission_is_told_once():
+def test_a_client_without_permission_gets_one_error():
     async def conversation():
         async def nobody(connection, action, stream):
             asked.append(action)

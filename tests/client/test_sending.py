@@ -238,7 +238,7 @@ def test_a_server_that_does_not_read_makes_the_sender_wait():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("urgent", ["alert", "priority", "acknowledged alert"])
-def test_an_alert_waits_neither_for_room_nor_behind_data(urgent):
+def test_an_alert_waits_neither_for_space_nor_for_data(urgent):
     """The server reads nothing, the send queue is full, and many messages wait for room in it."""
     heard = []
 

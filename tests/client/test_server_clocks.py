@@ -295,7 +295,7 @@ def test_without_timestamps_the_servers_clock_counts_and_not_the_viewers(version
     run(conversation())
 
 
-def test_a_clock_that_is_set_while_the_server_runs_is_told(caplog):
+def test_a_clock_that_is_set_while_the_server_runs_is_reported(caplog):
     async def conversation():
         clock = Clock(0)
         handler = WebSocketBinaryHandler(clock=clock)

@@ -106,7 +106,7 @@ def test_a_viewer_cut_off_a_hundred_times_gets_every_sample_once_and_in_order():
 
 
 @pytest.mark.slow
-def test_a_viewer_killed_and_started_anew_a_hundred_times_ends_with_every_sample_once_and_in_order():
+def test_a_viewer_killed_and_restarted_a_hundred_times_has_every_sample_once_and_in_order():
     seed = random.randrange(2**32)
     print(f"seed {seed}")
     chance = random.Random(seed)

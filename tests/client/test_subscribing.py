@@ -120,7 +120,7 @@ def test_since_brings_what_came_after(as_datetime):
     talk_with(conversation)
 
 
-def test_since_before_all_that_is_kept_is_a_gap_told_in_its_place():
+def test_since_before_the_kept_messages_is_reported_as_a_gap_before_them():
     told = []
 
     async def conversation(handler, client):
@@ -285,7 +285,7 @@ def test_leaving_the_block_unsubscribes():
     talk_with(conversation)
 
 
-def test_unsubscribing_is_confirmed_and_ends_the_iterator_behind_what_has_come():
+def test_unsubscribing_is_confirmed_and_ends_the_iterator_after_the_received_messages():
     async def conversation(handler, client):
         subscription = client.subscribe(STREAM)
         async with subscription:

@@ -114,7 +114,7 @@ def test_a_time_limit_loses_nothing(server, client):
         assert found == list(range(300))
 
 
-def test_the_time_limit_is_told(client):
+def test_the_error_names_the_time_limit(client):
     with (
         client.subscribe(STREAM) as stream,
         pytest.raises(TimeoutError, match=r"^no message within 0\.01 s$"),
@@ -260,7 +260,7 @@ def lose(server, proxy, stream):
     proxy.refuses = False
 
 
-def test_a_gap_is_told_in_the_thread_of_the_application(forgetful):
+def test_a_gap_is_reported_in_the_thread_of_the_application(forgetful):
     told = []
     with (
         CuttingProxy(forgetful.url) as proxy,
@@ -373,7 +373,7 @@ def test_a_callback_that_would_wait_for_itself(server):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_forked_process_is_told(client):
+def test_a_forked_process_gets_an_error(client):
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
@@ -390,7 +390,7 @@ def test_a_forked_process_is_told(client):
     assert client.ping() > 0
 
 
-def test_a_client_that_is_not_closed_is_told(server):
+def test_a_client_that_is_not_closed_is_reported(server):
     clients = [ecgframe.connect_sync(server.url)]
     thread = clients[0]._thread
     with pytest.warns(ResourceWarning, match="unclosed <SyncClient of ws://127"):

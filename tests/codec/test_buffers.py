@@ -136,7 +136,7 @@ def test_no_buffer_is_held_after_plain_data_was_decoded():
     ],
     ids=["payload", "array"],
 )
-def test_a_refusal_of_writable_bytes_costs_no_reference_to_none(lender):
+def test_a_refusal_of_writable_bytes_keeps_the_references_to_none(lender):
     refuser = lender()
     before = sys.getrefcount(None)
     for _ in range(1000):

@@ -331,7 +331,7 @@ for payload in payloads:
 
 
 @pytest.mark.slow
-def test_whichever_library_runs_is_told_and_gives_the_same_verdicts():
+def test_each_library_is_named_and_gives_the_same_verdicts():
     runs = {missing: python("-c", WITHOUT, *missing) for missing in [(), ("deflate",), ("deflate", "zlib_ng")]}
     told = {missing: run.stdout.partition("\n") for missing, run in runs.items()}
     assert not any(run.stderr for run in runs.values())

@@ -78,7 +78,7 @@ def test_arrays_of_later_frames_have_the_right_values_wherever_they_lie(version)
         assert not array.flags.writeable
 
 
-def test_an_abandoned_iterator_lets_go_of_the_buffer():
+def test_an_abandoned_iterator_releases_the_buffer():
     frames = bytearray(encode(MessageType.PING, 1) * 3)
     messages = decode_all(frames)
     next(messages)

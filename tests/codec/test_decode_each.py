@@ -109,7 +109,7 @@ def test_arrays_are_views_of_the_buffer():
     assert np.shares_memory(message.data["s"], np.frombuffer(batch, "u1"))
 
 
-def test_an_abandoned_iterator_lets_go_of_the_buffer():
+def test_an_abandoned_iterator_releases_the_buffer():
     frames = bytearray(LOST_ALONE["sum"][2] * 3)
     items = CODEC.decode_each(frames)
     assert isinstance(next(items), ProtocolError)
@@ -161,7 +161,7 @@ def test_a_message_says_how_large_its_payload_was():
     assert Codec().decode(of_size(70_000)).nbytes == 70_000
 
 
-def test_the_frames_behind_the_first_share_four_mebibytes():
+def test_the_frames_after_the_first_share_four_mebibytes():
     half = MAX_BATCH_PAYLOAD // 2
     large = of_size(3 * half)  # the first may be as large as any
     items = list(Codec().decode_each(large + of_size(half) + of_size(half - 1000) + of_size(1001) + of_size(1000)))

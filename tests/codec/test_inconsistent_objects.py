@@ -327,7 +327,7 @@ def test_a_key_is_sent_with_its_real_value():
     assert sent(lambda: {saying(np.int16, item="x", __int__=9)(4): 1}) == {4: 1}
 
 
-def test_an_error_behind_an_odd_key_has_its_path():
+def test_an_error_below_an_odd_key_has_its_path():
     key = saying(str, __getitem__="?", __str__="?", encode=b"?")
     for package in CORES:
         with pytest.raises(TypeError, match=r'^data\["name"\]\[0\]:'):

@@ -248,7 +248,7 @@ def test_a_record_of_another_template_is_refused(templates):
     assert [one.type for one in rest] == [MessageType.PING]  # only this frame is lost
 
 
-def test_a_template_that_comes_meanwhile_explains_the_records_behind_it():
+def test_a_template_that_is_added_while_decoding_applies_to_later_records():
     book = {}
     template = {"template": 1, "stream": "ecg", "dtype": "int16", "rows": 0, "fields": {}}
     opened = encode(MessageType.STREAM_TEMPLATE, template, version=4, stream_id=7, sequence=1)
@@ -260,7 +260,7 @@ def test_a_template_that_comes_meanwhile_explains_the_records_behind_it():
     assert seen == [MessageType.STREAM_TEMPLATE, MessageType.ECG_DATA]
 
 
-def test_a_template_is_told_the_limit_and_whether_to_copy():
+def test_a_template_gets_the_limit_and_whether_to_copy():
     counts = Counts()
     frame = record()
     view = Codec(max_payload=100).decode(frame, templates={(7, 1): counts}).data["signal"]

@@ -18,14 +18,14 @@ PAGE = read("docs/clocks.md")
 NOW = 1_705_314_645_000_000
 
 
-def test_the_program_tells_of_the_clock(capsys):
+def test_the_program_prints_that_the_clock_went_back(capsys):
     optional("websockets")
     [program] = re.findall(r"^```python\n(.*?)^```$", PAGE, re.M | re.S)
     exec(compile(program, "clocks.md", "exec"), {})
     assert capsys.readouterr().out.splitlines() == ["[1]", "[2]", "The clock went back: True"]
 
 
-def test_a_clock_that_is_set_is_told_in_the_words_of_the_page(caplog):
+def test_a_step_of_the_clock_is_logged_as_on_the_page(caplog):
     clock = [NOW]
     timestamps = Timestamps(lambda: clock[0], LocalBackplane())
     timestamps.next()
@@ -37,7 +37,7 @@ def test_a_clock_that_is_set_is_told_in_the_words_of_the_page(caplog):
     assert re.sub(r"\d+\.\d+", "30.000", told) in PAGE
 
 
-def test_a_skew_to_redis_is_told_in_the_words_of_the_page(caplog):
+def test_a_skew_to_redis_is_logged_as_on_the_page(caplog):
     optional("redis")
     from ecgframe.server.redis.clock import RedisClock
 
@@ -49,7 +49,7 @@ def test_a_skew_to_redis_is_told_in_the_words_of_the_page(caplog):
     assert re.sub(r"\d+\.\d+", "31.000", told) in " ".join(PAGE.split())
 
 
-def test_the_numbers_that_it_names_are_there():
+def test_the_metrics_that_it_names_exist():
     optional("redis")
     exposition = optional("ecgframe.server.prometheus")
     from ecgframe.server.redis import RedisBackplane

@@ -46,7 +46,7 @@ def test_the_choice_of_algorithms_is_limited():
     assert names["in_the_house"].compression.link_speed == 10e9
 
 
-def test_who_watches_is_told():
+def test_the_watchers_are_listed():
     names = {}
     exec(WATCHERS, names)
 

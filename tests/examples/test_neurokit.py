@@ -39,7 +39,7 @@ def test_the_beats_of_neurokit_are_those_of_the_heart_detector(tmp_path):
 
 
 @pytest.mark.slow
-def test_waves_behind_a_gap_are_at_their_time(tmp_path):
+def test_waves_after_a_gap_are_at_their_time(tmp_path):
     ecg = shipped_ecg().take(["II"])
     signal = np.concatenate([ecg.physical()[:, :3000], np.full((1, 2000), np.nan), *[ecg.physical()] * 2], axis=1)
     gap = replace(ecg, signal=signal, gain=None, baseline=None, annotations=(Annotation(0.1, "before"),))

@@ -53,7 +53,7 @@ def test_a_server_runs_and_ends(server):
 
 
 @pytest.mark.slow
-def test_viewers_of_a_server_that_ends_are_told():
+def test_viewers_of_a_server_that_ends_are_notified():
     async def talk(process):
         async with client(port_of(process)) as viewer:
             await viewer.subscribe(STREAM)

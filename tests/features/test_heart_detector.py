@@ -41,7 +41,7 @@ def test_every_beat_is_counted_once(bpm, rate):
         assert told == pytest.approx(bpm, rel=0.02)
 
 
-def test_a_beat_tells_its_amplitude_and_interval_within_400_ms():
+def test_a_beat_is_reported_with_amplitude_and_interval_within_400_ms():
     detector = HeartDetector(500, ["V1", "II"])
     sought = beats_at(75, 0, 10)
     signal = np.stack([0.4 * ecg(sought, 10, 500), ecg(sought, 10, 500)])
@@ -226,7 +226,7 @@ def test_fibrillation_has_no_rate(size, kind):
         assert rhythms.count(Rhythm.FIBRILLATION) > 0.9 * len(rhythms)
 
 
-def test_beats_after_a_fibrillation_are_told_again():
+def test_beats_after_a_fibrillation_are_reported_again():
     signal = fibrillation("sum", 0.6, 10 * 250, 250, np.random.default_rng(0))
     _, looks = watched(np.concatenate([signal, ecg(beats_at(80, 0, 15), 15, 250)]))
     assert later(looks, 9)[0].rhythm == Rhythm.FIBRILLATION
@@ -234,7 +234,7 @@ def test_beats_after_a_fibrillation_are_told_again():
         assert (status.rhythm, round(status.rate_bpm)) == (Rhythm.BEATING, 80)
 
 
-def test_beats_after_an_asystole_are_told_at_once():
+def test_beats_after_an_asystole_are_reported_at_once():
     signal = np.concatenate([ecg(beats_at(75, 0, 8), 16, 250), ecg(beats_at(50, 0, 14), 14, 250)])
     _, looks = watched(signal + np.random.default_rng(0).normal(0, 0.01, len(signal)))
     assert {status.rhythm for status in later(looks, 12, 16)} == {Rhythm.ASYSTOLE}
@@ -286,7 +286,7 @@ def test_a_possible_beat_holds_the_rate_for_at_most_half_a_second(seed):
 
 
 @pytest.mark.parametrize("bpm", [40, 75, 120])
-def test_a_rate_that_stays_the_same_is_told_so_at_every_look(bpm):
+def test_a_constant_rate_is_reported_as_constant_at_any_time(bpm):
     sought = beats_at(bpm, 0, 20)
     signal = ecg(sought, 20, 250) + np.random.default_rng(bpm).normal(0, 0.03, 20 * 250)
     _, looks = watched(signal, 250, step=0.02)
@@ -304,7 +304,7 @@ def test_a_gap_in_a_silence_does_not_bring_the_old_rate_back():
 
 
 @pytest.mark.parametrize(("before", "after"), [(60, 140), (40, 80), (75, 220)])
-def test_a_rising_rate_is_told_within_four_beats(before, after):
+def test_a_rising_rate_is_reported_within_four_beats(before, after):
     sought = changing(before, after, 15, 25)
     _, looks = watched(ecg(sought, 25, 500, QRS), 500)
     for told in rates_of(looks, 15.3 + 4 * 60 / after + 0.4, 24):
@@ -366,7 +366,7 @@ def test_a_long_gap_is_no_asystole_and_its_rate_is_forgotten():
 
 
 @pytest.mark.slow
-def test_a_gap_of_hours_costs_nothing_and_moves_the_clock():
+def test_a_gap_of_hours_takes_no_time_and_moves_the_clock():
     detector, other = (HeartDetector(500, ["II"]) for _ in range(2))
     for one in (detector, other):
         one.feed(ecg(beats_at(75, 0, 10), 10, 500))

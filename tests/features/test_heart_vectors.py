@@ -14,7 +14,7 @@ ALL = {vector["name"]: vector for vector in json.loads(VECTORS.read_text(encodin
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_python_tells_what_the_vectors_say(name):
+def test_python_gives_the_results_of_the_vectors(name):
     vector = ALL[name]
     rng = np.random.default_rng(len(name))
     chunks = iter(lambda: int(rng.integers(1, vector["sampling_rate"] // 3)), None)

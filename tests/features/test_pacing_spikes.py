@@ -21,7 +21,7 @@ def seen(signal, rate, leads=("II",), step=0.05):
 @pytest.mark.slow
 @pytest.mark.parametrize("rate", [250, 360, 500, 1000])
 @pytest.mark.parametrize(("width", "size"), [(0.0005, 5), (0.002, 1), (0.001, -2), (0.0025, 20)])
-def test_each_spike_before_a_paced_beat_is_told_once(rate, width, size):
+def test_each_spike_before_a_paced_beat_is_reported_once(rate, width, size):
     at = beats_at(70, 0.5, 8)
     signal = ecg(np.array(at) + 0.06, 8, rate, WIDE) + spikes(at, width, size, 8, rate)
     signal += noise("smoothed", 0.03, len(signal), rate, np.random.default_rng(1))
@@ -57,7 +57,7 @@ def test_samples_that_are_lost_count():
         assert detector.take_pacing_spikes() == []
 
 
-def test_those_that_the_device_marks_are_not_told_again():
+def test_spikes_that_the_device_marks_are_not_reported_again():
     signal = ecg(beats_at(60, 0, 6), 6, 500) + spikes(beats_at(60, 0.2, 6), 0.002, 3, 6, 500)
     detector = HeartDetector(500, ["II"])
     detector.feed(signal, pacing=[int(second * 500) for second in beats_at(60, 0.2, 6)])

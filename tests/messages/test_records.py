@@ -160,7 +160,7 @@ def test_the_template_of_the_shipped_ecg_is_small():
 
 
 @each_core
-def test_every_prefix_is_refused_and_nothing_behind_it_is_read(core):
+def test_every_prefix_is_refused_and_nothing_after_it_is_read(core):
     """Each cut in memory of its own size, for a sanitizer to see what is read behind it."""
     signal = shipped_ecg().signal[:, :70]
     template = core.Template(1, "s", "int16", 12, {"leads": LEADS})

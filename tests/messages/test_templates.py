@@ -136,7 +136,7 @@ def test_samples_in_other_memory_layouts(signal):
 # --- templates ---
 
 
-def test_a_template_is_what_it_is_packed_as():
+def test_a_template_equals_its_unpacked_payload():
     template = Template(7, "ecg/1", "int16", 2, {"leads": ("I", "II")}, missing=-5, scale=Scale(1.5, 200.0))
     assert template.fields == {"leads": ["I", "II"]}
     back = Template.unpack(template.payload)

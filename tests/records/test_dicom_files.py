@@ -42,7 +42,7 @@ def test_the_rhythm_is_read_and_not_the_median_beat(original):
     assert_same(read_record(original), shipped_ecg())
 
 
-def test_the_original_is_read_even_behind_what_was_derived_from_it(dataset, tmp_path):
+def test_the_original_is_read_even_after_a_derived_group(dataset, tmp_path):
     dataset.WaveformSequence = list(reversed(dataset.WaveformSequence))
     assert_same(read_record(write(dataset, tmp_path)), shipped_ecg())
 

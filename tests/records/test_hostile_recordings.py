@@ -17,7 +17,7 @@ from recordings import optional
 for library in ("edfio", "pydicom"):
     optional(library)
 
-from ecgframe.records import RecordError, bounds, mapped, numpy_arrays, read_record  # noqa: E402 - behind the skip
+from ecgframe.records import RecordError, bounds, mapped, numpy_arrays, read_record  # noqa: E402 - after the skip
 
 SECONDS = {1: 5, 10: 20}
 """Processor seconds of the command, by the MiB of its input."""
@@ -67,7 +67,7 @@ def test_an_archive_is_not_inflated_beyond_what_its_size_allows(tmp_path):
     assert read_record(tmp_path / "stored.npz").samples == 45 * MIB
 
 
-def test_a_size_that_lies_does_not_help(tmp_path):
+def test_a_wrong_size_does_not_raise_the_limit(tmp_path):
     refused(tmp_path, zeros(100_000, said=1000), "not readable by NumPy .*CRC")
 
 

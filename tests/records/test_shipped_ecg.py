@@ -28,7 +28,7 @@ def test_the_samples_are_those_in_the_pydicom_wheel():
     assert_same(shipped_ecg(), make_shipped_ecg.original())
 
 
-def test_the_file_can_be_made_anew(tmp_path, monkeypatch, capsys):
+def test_the_file_can_be_made_again(tmp_path, monkeypatch, capsys):
     optional("pydicom")
     monkeypatch.setattr(make_shipped_ecg, "TARGET", tmp_path / "ecg12.npz")
     make_shipped_ecg.main()

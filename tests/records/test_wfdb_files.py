@@ -450,7 +450,7 @@ def test_signals_of_segments_are_joined_by_name(wfdb, put):
     assert record.repaired == ("its segments have different signals; they are joined by name",)
 
 
-def test_signals_that_nothing_tells_apart_are_refused(wfdb, put):
+def test_signals_that_cannot_be_told_apart_are_refused(wfdb, put):
     put("p.dat", stored("16", [1, 2, 3, 4]))
     for name, leads in (("p", ("I", "I")), ("q", ("I", "V"))):
         put(f"{name}.hea", f"{name} 2 250 2\n" + "".join(f"p.dat 16 200/mV 16 0 0 0 0 {lead}\n" for lead in leads))
@@ -661,7 +661,7 @@ def test_any_segments_have_the_values_that_wfdb_gives(tmp_path_factory, segments
 
 @pytest.mark.parametrize("fmt", ["16", "24", "32", "61", "80", "160", "212", "310", "311", "8"])
 @pytest.mark.parametrize("is_large", [False, True])
-def test_a_wrong_checksum_is_told(wfdb, put, monkeypatch, fmt, is_large):
+def test_a_wrong_checksum_is_reported(wfdb, put, monkeypatch, fmt, is_large):
     """Of each signal; a checksum of 0, which headers have that are written by hand, says nothing."""
     if is_large:
         monkeypatch.setattr(mapped, "LARGE", 0)

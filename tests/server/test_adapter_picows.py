@@ -16,7 +16,7 @@ from ecgframe.server import Settings, WebSocketBinaryHandler
 
 optional("picows")
 
-from ecgframe.server.adapters.arrivals import FULL_BYTES, Arrivals  # noqa: E402 - behind the skip
+from ecgframe.server.adapters.arrivals import FULL_BYTES, Arrivals  # noqa: E402 - after the skip
 from ecgframe.server.adapters.picows import _ReadingLittle  # noqa: E402
 from ecgframe.server.link import READ_SIZE  # noqa: E402
 

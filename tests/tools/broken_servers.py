@@ -15,7 +15,7 @@ from ecgframe.session import Received, ServerSession, Settings, SubscribeRequest
 from ecgframe.session.outgoing import Encoding, encode_outgoing
 
 websockets = optional("websockets")
-from websockets.asyncio.server import serve  # noqa: E402 - behind the skip
+from websockets.asyncio.server import serve  # noqa: E402 - after the skip
 
 STREAM = "ecg/1"
 KEPT_SINCE = 100

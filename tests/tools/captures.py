@@ -12,7 +12,7 @@ from ecgframe.tools.capture.ip_packets import ACK, SYN
 
 optional("websockets")
 
-from websockets.extensions.permessage_deflate import PerMessageDeflate  # noqa: E402 - behind the skip
+from websockets.extensions.permessage_deflate import PerMessageDeflate  # noqa: E402 - after the skip
 from websockets.frames import Frame, Opcode  # noqa: E402
 
 CLIENT = (bytes([10, 0, 0, 1]), 50_000)

@@ -19,7 +19,7 @@ from recordings import optional
 for library in ("websockets", "typer", "rich", "orjson", "msgpack"):
     optional(library)
 
-import ecgframe  # noqa: E402 - behind the skip
+import ecgframe  # noqa: E402 - after the skip
 from ecgframe import Codec, MessageType  # noqa: E402
 from ecgframe.cli.inspect import run as inspecting  # noqa: E402
 from ecgframe.cli.inspect import views  # noqa: E402

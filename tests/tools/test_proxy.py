@@ -19,7 +19,7 @@ from ecgframe.tools.observation import Delivery, Origin, Remark
 
 websockets = optional("websockets")
 
-from websockets.asyncio.client import connect  # noqa: E402 - behind the skip
+from websockets.asyncio.client import connect  # noqa: E402 - after the skip
 from websockets.asyncio.server import serve  # noqa: E402
 
 from ecgframe.tools.proxy import Proxy  # noqa: E402

@@ -10,7 +10,7 @@ from ecgframe import Codec, MessageType, encode
 
 optional("websockets")
 
-from ecgframe.tools.budget import Budget  # noqa: E402 - behind the skip
+from ecgframe.tools.budget import Budget  # noqa: E402 - after the skip
 from ecgframe.tools.observation import Delivery  # noqa: E402
 from ecgframe.tools.replay import part_of  # noqa: E402
 from ecgframe.tools.signal_pace import SignalPace  # noqa: E402

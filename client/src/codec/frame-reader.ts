@@ -167,7 +167,7 @@ export interface DeferredFrame {
 
 /** How the frames of a buffer are read by a session that opens sealed payloads and verifies signatures. */
 export interface Reading {
-  /** Returns true if a frame is to be decoded later. It is called behind the check 7 and the book. */
+  /** Returns true if a frame is to be decoded later. It is called after check 7 and the check of the stream id. */
   defers(header: Header): boolean;
 }
 

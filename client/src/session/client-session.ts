@@ -1046,7 +1046,7 @@ export class ClientSession {
     const id = this.#book.idOf(stream, history);
     if (id === undefined || header.streamId !== id)
       throw invalid(`a template of the stream id ${header.streamId}; the id of the stream is ${id ?? "unknown"}`, 12);
-    // The place in the queue is that of the answer, before the records behind it.
+    // The place in the queue is that of the answer, before the records after it.
     if (first.deferred) this.#defer(first.deferred, place, stream);
     else this.#learnTemplate(first, null);
   }

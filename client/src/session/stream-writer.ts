@@ -58,7 +58,7 @@ export class StreamWriter {
   /** Messages that the server was not sent, as it has told: they were not in memory any more, or were refused. */
   lost = 0;
   /**
-   * The first number of messages that were not in memory any more when it was their turn, and the one behind the last; null if
+   * The first number of messages that were not in memory any more when it was their turn, and the one after the last; null if
    * there are none. The owner asks the server then.
    */
   skipped: readonly [number, number] | null = null;

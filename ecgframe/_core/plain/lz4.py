@@ -111,7 +111,7 @@ def lz4_decompress(buffer: Buffer, size: int) -> bytes | int:  # noqa: PLR0911 -
 
 
 def _number(src: bytes, number: int, at: int) -> tuple[int, int]:
-    """Read the bytes that continue a number of a token; the place is behind the end if the block ends within them."""
+    """Read the bytes that continue a number of a token; the position is after the end if the block ends within them."""
     if number < 15:
         return number, at
     while at < len(src):
