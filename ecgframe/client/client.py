@@ -564,8 +564,9 @@ class Client:
 
         Sizes are in bytes, times in seconds. ``sent`` and ``received`` are by name of the message type; ``refused``
         (frames that this client refused) and ``errors`` (ERRORs from the server) are by code; ``sealed`` counts the
-        sealed frames that were opened, and those that were not, by the reason; ``attestations`` counts messages
-        that are attested or not, and attestations that were refused, are of signers not known, or are missing.
+        sealed frames that were opened, those that were not, by the reason, and the unknown keys that were asked
+        for; ``attestations`` counts messages that are attested or not, and attestations that were refused, are of
+        signers not known, or are missing.
         """
         counters = self._reconnecting.counters
         return {

@@ -200,6 +200,7 @@ class ClientSession(Session):
         self._hold(Held(error.stream, None, error, len(error.frame), now + HELD_SECONDS), events, now)
         if error.key_id not in self._asked_for and len(self._asked_for) < MOST_KEYS_ASKED_FOR:
             self._asked_for.add(error.key_id)
+            self.counters.sealed["keys asked for"] += 1
             events.append(KeyMissing(error.key_id, error.stream))
 
     def _hold(self, held: Held, events: list[Event], now: float) -> None:

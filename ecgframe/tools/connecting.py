@@ -243,6 +243,12 @@ def no_such_stream(names: Sequence[str], known: Sequence[str] | None, place: str
     return f"{place}: there is no stream {wanted}; there {'is' if len(known) == 1 else 'are'} {_some(known)}"
 
 
+def sealed_with_another_key(names: Sequence[str]) -> str:
+    """Say that no message of these streams was opened."""
+    wanted = ", ".join(map(repr, names))
+    return f"no message of {wanted} was opened: they are sealed with a key that is not known (--keys)"
+
+
 def _some(known: Sequence[str]) -> str:
     """Name the first streams, and count the others."""
     more = f" and {len(known) - NAMED:,} more" if len(known) > NAMED else ""

@@ -180,6 +180,14 @@ def test_a_sealed_stream_is_watched_and_recorded(tmp_path, file):
         [sealed, messages] = re.search(r"^sealed +(\d+) of (\d+) messages?$", said, re.M).groups()
         assert sealed == messages
         run("record", url, "ecg/1", "-o", tmp_path / "b.edf", "--duration", 1.5, "--keys", file)
+        others = tmp_path / "others.json"
+        run("keys", "new", others, "ecg/1")
+        unknown = ("ecg/1", "--keys", others, "--protocol", 4)
+        said = run("watch", url, *unknown, "--seconds", 4.5, code=1).output
+        assert "sealed with a key that is not known (--keys)" in said
+        assert re.search(r"sealed +0 of 0 messages, \d+ MORE WITH AN UNKNOWN KEY", said)
+        said = run("record", url, *unknown, "-o", tmp_path / "c.edf", "--duration", 1, code=1).output
+        assert "not known (--keys), so nothing was recorded" in said
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")

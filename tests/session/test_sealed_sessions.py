@@ -460,7 +460,7 @@ def test_a_message_without_its_key_is_discarded_after_ten_seconds(version):
     [lost] = viewer.told(FramesUnopened)
     assert (lost.frames, lost.is_numbered) == (1, version == 4)
     assert [data["features"] for data in viewer.received()] == [{"n": 1}]
-    assert viewer.session.counters.sealed == {"unknown key": 1, "opened": 1}
+    assert viewer.session.counters.sealed == {"keys asked for": 1, "unknown key": 1, "opened": 1}
     viewer.answers(NEXT, rotation=True, next=None)
     assert len(viewer.received()) == 1
 

@@ -102,6 +102,10 @@ def record_streams(
             raise
         raise typer.BadParameter(str(error)) from error
     silent = [summary.stream for summary in recorder.summaries if not summary.files]
+    if silent and recorder.client.stats()["sealed"].get("keys asked for"):
+        from ...tools.connecting import ConnectingError, sealed_with_another_key  # noqa: PLC0415 - as live_streams does
+
+        raise ConnectingError(f"{sealed_with_another_key(silent)}, so nothing was recorded")
     refuse_silence(silent, url, headers, trusted, so=", so nothing was recorded")
     return all(summary.is_whole for summary in recorder.summaries)
 

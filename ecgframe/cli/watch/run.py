@@ -13,7 +13,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from ...client import ConnectionLost, Gap, State, connect
-from ...tools.connecting import ConnectingError, no_such_stream, only_stream, stream_names
+from ...tools.connecting import (
+    ConnectingError,
+    no_such_stream,
+    only_stream,
+    sealed_with_another_key,
+    stream_names,
+)
 from ..console import Terminal, say
 from ..keys.run import read_keys
 from ..live_streams import check_stream_names, connecting_to
@@ -153,7 +159,7 @@ class Watcher:
                 await asyncio.wait(tasks)
         failures = [error for task in tasks if not task.cancelled() and (error := task.exception())]
         if self._connected_at:
-            self._seen.nbytes = self._client.stats()["received_bytes"]
+            self._count()
             self._view.sum_up(self._client, self._seen)
             await self._view.finish()
         if failures:
@@ -172,8 +178,10 @@ class Watcher:
         """Explain why no message came.
 
         Raises:
-            ConnectingError: the server has other streams.
+            ConnectingError: its messages are sealed with an unknown key, or the server has other streams.
         """
+        if self._client.stats()["sealed"].get("keys asked for"):
+            raise ConnectingError(sealed_with_another_key([self._stream]))
         known = await asyncio.to_thread(self._names)
         if known is None or self._stream not in known:
             silence = no_such_stream([self._stream], known, self._url)
@@ -196,8 +204,14 @@ class Watcher:
     async def _refresh(self) -> None:
         while True:
             await asyncio.sleep(self._view.period)
-            self._seen.nbytes = self._client.stats()["received_bytes"]
+            self._count()
             self._view.refresh(self._client, self._seen)
+
+    def _count(self) -> None:
+        """Take over what the client counts."""
+        stats = self._client.stats()
+        self._seen.nbytes = stats["received_bytes"]
+        self._seen.unopened = stats["sealed"].get("unknown key", 0)
 
     async def _begin(self) -> datetime | None:
         """Return the time at which to start, by the server's clock; None for now."""

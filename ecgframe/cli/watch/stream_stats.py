@@ -71,6 +71,7 @@ class StreamStats:
         alerts: number of ANOMALY_ALERT messages.
         last_alert: payload of the latest of those.
         sealed: number of messages that came sealed, and were opened.
+        unopened: number of those that were not opened, since their key is unknown.
         verifies: whether signatures are verified.
         proofs: with ``verifies``, number of messages by what is known of them: "signed" and "attested" by a known
             signer; and "unattested", "unsigned" (alerts and predictions), "refused" (a signature that is not right) and
@@ -83,6 +84,7 @@ class StreamStats:
         self._is_numbered = True
         self.messages = 0
         self.sealed = 0
+        self.unopened = 0
         self.samples = 0
         self.nbytes = 0
         self.leads = 0

@@ -146,7 +146,7 @@ class _ForPeople(View):
             "latency": _latency(seen.latency()),
             "lost": _losses(seen),
         }
-        if seen.sealed:
+        if seen.sealed or seen.unopened:
             lines["sealed"] = sealed_told(seen)
         if seen.verifies:
             lines["signed"] = proofs_told(seen)
@@ -167,6 +167,7 @@ class Lines(_ForPeople):
         """Print a line."""
         now = time.monotonic()
         parts = [_rates(seen.rates(now)), f"latency {_latency(seen.latency(recent=True))}", _losses(seen)]
+        parts += [f"sealed {sealed_told(seen)}"] if seen.unopened else []
         parts += [proofs_told(seen)] if seen.verifies else []
         self._say("  ".join(parts), "none")
 
@@ -208,8 +209,8 @@ class LiveTable(_ForPeople):
         table.add_row("network", _network(client))
         table.add_row("so far", f"{seen.messages:,} messages, {seen.samples:,} samples, {size(seen.nbytes)}")
         table.add_row("lost", Text(_losses(seen), style="yellow" if seen.gaps else ""))
-        if seen.sealed:
-            table.add_row("sealed", sealed_told(seen))
+        if seen.sealed or seen.unopened:
+            table.add_row("sealed", Text(sealed_told(seen), style="bold red" if seen.unopened else ""))
         if seen.verifies:
             table.add_row("signed", Text(proofs_told(seen), style="bold red" if seen.unproven else ""))
         if seen.alerts:
@@ -218,8 +219,9 @@ class LiveTable(_ForPeople):
 
 
 def sealed_told(seen: StreamStats) -> str:
-    """Say how many messages came sealed."""
-    return f"{seen.sealed:,} of {counted(seen.messages, 'message')}"
+    """Say how many messages came sealed, and how many could not be opened."""
+    more = f", {seen.unopened:,} MORE WITH AN UNKNOWN KEY" if seen.unopened else ""
+    return f"{seen.sealed:,} of {counted(seen.messages, 'message')}{more}"
 
 
 def proofs_told(seen: StreamStats) -> str:
