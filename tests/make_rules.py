@@ -43,7 +43,7 @@ SECTIONS = {
     "Records": ["messages/test_records.py", "messages/test_record_vectors.py"],
     "Plain lists of numbers": ["codec/test_numeric_lists.py"],
     "Choosing": ["codec/test_algorithms.py", "tools/test_algorithm_costs.py"],
-    "History on request": ["server/test_history.py", "client/test_history.py"],
+    "History on request": ["server/test_history.py", "client/test_history.py", "client/test_sealed_history.py"],
     "Limits": ["codec/test_limits.py", "codec/test_bombs.py", "session/test_cost.py"],
     "Sending": ["codec/test_encoder_refusals.py", "codec/test_vectors.py"],
     "A refused frame for each check": ["docs/test_protocol_page.py", "codec/test_refusals.py"],

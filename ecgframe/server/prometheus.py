@@ -161,6 +161,8 @@ def _queues(stats: Stats) -> Iterator[Metric]:
     queues = stats["queues"]
     yield _gauge("queue_frames", "Frames that wait to be sent, over all connections.", queues["frames"])
     yield _gauge("queue_bytes", "Bytes that wait to be sent, over all connections.", queues["bytes"])
+    what = "Frames that wait to be sent, by class of service."
+    yield _by_label("queue_frames_by_class", what, "class", queues["by_class"], GaugeMetricFamily)
     yield _gauge("queue_longest_frames", "Frames in the longest queue of a connection.", queues["longest_frames"])
     yield _gauge("queue_longest_bytes", "Bytes in the largest queue of a connection.", queues["longest_bytes"])
     yield _gauge("on_their_way_bytes", "Bytes sent but not confirmed by a PONG.", queues["on_their_way_bytes"])

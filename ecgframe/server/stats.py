@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ..codec import EncodedFrame
 from ..metrics import BYTES, SECONDS, Histogram
 from ..protocol import Algorithm, Form, MessageType
 from ..session import Counters, Outgoing
+from ..session.outgoing import Tier
 from .open_files import failed_accepts
 
 if TYPE_CHECKING:
@@ -156,12 +157,22 @@ def _coded(counts: Counter[int]) -> dict[str, int]:
     return {f"0x{code:03x}": count for code, count in counts.items()}
 
 
-def _queues(sessions: Collection[ServerSession], now: float) -> dict[str, int | float]:
+_CLASSES: Final = {Tier.URGENT: "alarm", Tier.CONTROL: "control", Tier.LIVE: "live", Tier.BULK: "bulk"}
+"""The classes of service, as the protocol's page names them."""
+
+
+def _by_class(sessions: Collection[ServerSession]) -> dict[str, int]:
+    waiting = [session.queued_by_class for session in sessions if session.queued_frames]
+    return {name: sum(each[tier] for each in waiting) for tier, name in _CLASSES.items()}
+
+
+def _queues(sessions: Collection[ServerSession], now: float) -> dict[str, Any]:
     frames = [session.queued_frames for session in sessions]
     nbytes = [session.queued_bytes for session in sessions]
     return {
         "frames": sum(frames),
         "bytes": sum(nbytes),
+        "by_class": _by_class(sessions),
         "longest_frames": max(frames, default=0),
         "longest_bytes": max(nbytes, default=0),
         "longest_wait_seconds": max((now - session.oldest_queued_at(now) for session in sessions), default=0.0),

@@ -124,6 +124,11 @@ class SendQueue:
         return bool(self._tiers[Tier.BULK])
 
     @property
+    def by_class(self) -> tuple[int, ...]:
+        """Number of waiting frames of each class, in the order of ``Tier``."""
+        return tuple([len(tier) for tier in self._tiers])
+
+    @property
     def is_cutting(self) -> bool:
         """True if fragments of a frame were sent, and others wait."""
         return any(self._cut)

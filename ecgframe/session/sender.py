@@ -192,6 +192,11 @@ class Sender:
         """Frames that wait to be sent."""
         return self._queue.frames
 
+    @property
+    def queued_by_class(self) -> tuple[int, ...]:
+        """Frames of each class that wait to be sent, in the order of ``Tier``."""
+        return self._queue.by_class
+
     def oldest_queued_at(self, now: float) -> float:
         """When the oldest waiting frame of the class LIVE was queued, in seconds; ``now`` if none waits."""
         return min(self._queue.oldest_at, now)

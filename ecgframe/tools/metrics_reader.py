@@ -171,6 +171,7 @@ class Performance:
         nbytes: rates of bytes, by direction.
         encoded: rate at which published messages are encoded.
         queues: frames and bytes in the send queues: in all of them, and in the longest.
+        queued_by_class: frames in the send queues, by class of service, as far as any wait.
         dropped: rate of dropped frames.
         expired: rate of those that had waited for too long.
         fragments: rates of fragments of messages, by direction.
@@ -208,6 +209,7 @@ class Performance:
     expired: float = 0.0
     fragments: dict[str, float] = field(default_factory=dict)
     algorithms: dict[str, float] = field(default_factory=dict)
+    queued_by_class: dict[str, int] = field(default_factory=dict)
 
 
 def between(before: Reading, after: Reading) -> Performance:
@@ -234,6 +236,7 @@ def between(before: Reading, after: Reading) -> Performance:
         nbytes={direction: rate(f"{direction}_bytes_total") for direction in directions},
         encoded=rate("frames_encoded_total"),
         queues={name: int(after.value(f"queue_{name}")) for name in _QUEUES},
+        queued_by_class=_counts(after.by("class", "queue_frames_by_class")),
         dropped=rate("frames_dropped_total"),
         resent=rate("messages_resent_total"),
         undelivered=rate("messages_undelivered_total"),

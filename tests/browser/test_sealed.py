@@ -129,3 +129,22 @@ def test_a_signer_that_is_no_key_is_said(open_monitor, query):
         page = open_monitor(server.port, query).page
         page.wait_for_selector("#refused", state="visible")
         assert "64 hexadecimal digits" in page.inner_text("#refused-text")
+
+
+@pytest.mark.slow
+def test_a_user_scrolls_back_on_a_sealed_stream(open_monitor):
+    with sealed() as server:
+        time.sleep(18)  # of which the page gets twelve at first
+        monitor = open_monitor(server.port, "?stream=ecg/1")
+        monitor.wait("s.end > 5000 && s.link === 'open'")
+        monitor.page.click("#earlier")
+        monitor.wait("s.frozen")
+        monitor.wait("document.getElementById('past').textContent.includes('loaded')", 15)
+        state = monitor.state
+        assert state["start"] < -1000
+        # This source plays by its clock, and leaves gaps when the machine is busy.
+        assert np.isfinite(monitor.samples(state["start"], 0)).mean() > 0.8
+        before = state["end"]
+        monitor.wait(f"s.end > {before + 500}")  # the live trace went on
+        monitor.shot("past-of-a-sealed-stream")
+        monitor.check_quiet()

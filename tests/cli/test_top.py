@@ -158,6 +158,11 @@ def test_fragments_and_what_waited_too_long_are_shown_where_there_are_any():
     assert "fragments" not in printed(performance(), 140)
 
 
+def test_what_waits_is_shown_by_class():
+    shown = printed(performance(queued_by_class={"live": 860, "bulk": 40}), 140)
+    assert "900 frames, 9 kB wait; 500 in the longest (live 860, bulk 40)" in shown
+
+
 def test_a_narrow_terminal_hides_nothing():
     codes = {f"0x{code:x}": 1_000 + code for code in (*range(0x100, 0x105), *range(0x200, 0x205))}
     shown = printed(performance(errors={"sent": codes, "received": codes}), 80)

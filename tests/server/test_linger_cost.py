@@ -57,7 +57,7 @@ def test_most_of_the_work_is_saved_and_frames_arrive_as_soon():
     pairs = [[run(measure(linger), 60) for linger in (0.0, 0.002)] for _ in range(3)]
     for (_, without), (_, lingering) in pairs:
         assert lingering["frames"] >= 0.9 * without["frames"]
-        assert lingering["messages"] < without["messages"] / 8
+        assert lingering["messages"] < lingering["frames"] / 8  # without, frames are joined where viewers lag
     # What a system call costs differs: 0.37 to 0.61 of the processor time were seen.
     assert min(lingering[0] / without[0] for without, lingering in pairs) <= 0.75
     assert min(lingering[1]["median"] - without[1]["median"] for without, lingering in pairs) <= 0.002

@@ -478,3 +478,41 @@ def test_a_backplane_without_version_4_does_not_take_sealed_streams(lasting_redi
                 sealing=Sealing(keyring=StoredKeys([KEY])),
                 settings=Settings(versions=versions),
             )
+
+
+# --- histories ---
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_end_to_end", [False, True], ids=["by the servers", "end to end"])
+def test_any_server_has_the_history_of_a_sealed_stream(lasting_redis, is_end_to_end):
+    """Also one that comes later, over the next connection, and of what another one has sealed."""
+
+    async def main():
+        made = relaying if is_end_to_end else sealing
+        connect = keyed if is_end_to_end else client
+        async with made(lasting_redis) as one, keyed(one.url) as source:
+            if is_end_to_end:
+                async with source.publisher(STREAM) as publisher:
+                    for n in range(40):
+                        await publisher.send(DATA, ecg(n), acknowledged=True)
+            else:
+                for n in range(40):
+                    await one.publish(STREAM, DATA, ecg(n))
+            async with made(lasting_redis) as two, cutting_proxy(0) as proxy:
+                proxy.targets = [port_of(one)]
+                async with connect(proxy.url) as viewer:
+                    history = viewer.history(STREAM, 0)
+                    found = [await anext(history) for _ in range(5)]
+                    proxy.targets = [port_of(two)]
+                    proxy.cut()
+                    async with asyncio.timeout(10):
+                        found += [message async for message in history]
+                    assert np.array_equal(signals(found), SAMPLES[:, :400])
+                    assert (history.lost, viewer.stats()["refused"]) == (0, {})
+                    async with asyncio.timeout(10):
+                        again = [message async for message in viewer.history(STREAM, found[10].timestamp)]
+                    assert np.array_equal(signals(again), SAMPLES[:, 100:400])
+                    assert viewer.stats()["sealed"].keys() <= {"opened", "repeated"}
+
+    run(main())

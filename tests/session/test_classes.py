@@ -57,6 +57,18 @@ def test_each_message_has_its_class():
         made(talk.server, 1, bulk=True, flags=Flag.PRIORITY)
 
 
+def test_what_waits_is_counted_by_class():
+    talk = agreed(batch_bytes=1)
+    queued(talk.server, 1, bulk=True)
+    queued(talk.server, 2)
+    queued(talk.server, 4)
+    talk.server.session.ping(0.0)
+    queued(talk.server, 3, type=ALERT)
+    assert talk.server.session.queued_by_class == (1, 1, 2, 1)
+    talk.server.says()
+    assert talk.server.session.queued_by_class == (0, 0, 0, 0)
+
+
 def test_bulk_waits_for_all_else():
     talk = agreed(batch_bytes=1)
     queued(talk.server, 1, bulk=True)

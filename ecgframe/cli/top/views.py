@@ -48,6 +48,8 @@ def _state_lines(found: Performance) -> Iterator[tuple[str, Text]]:
         yield "fragments", Text(rates)
     queues = found.queues
     waiting = f"{queues['frames']:,} frames, {size(queues['bytes'])} wait; {queues['longest_frames']:,} in the longest"
+    if found.queued_by_class:
+        waiting += f" ({', '.join(f'{printable(name)} {count:,}' for name, count in found.queued_by_class.items())})"
     yield "queues", Text(waiting, "yellow" if queues["longest_frames"] > 100 else "")
     waited = f", {found.expired:,.1f} of them had waited too long" if found.expired else ""
     lost = f"{found.dropped:,.1f} frames/s now{waited}, {found.totals.get('dropped', 0):,} in all"
