@@ -14,6 +14,9 @@ from .outbox import BATCH_MESSAGES, Message, Outbox
 from .positions import NOTHING, Known, Position, Refusal
 from .stream import FollowedStream, FollowedStreams
 
+TURNS: Final = 3
+"""Turns of the event loop in which further messages join a batch: one from the reader to a publisher takes three."""
+
 MOST_LOST_OF: Final = 4096
 """Streams of which lost messages are remembered until a later one tells of them."""
 
@@ -105,8 +108,16 @@ class Writer:
                     self._must_tell = False
                     await self.tell(commands)
                 if self._outbox.waiting:
+                    await self._let_others_add()
                     await self._write_some(commands)
             await self._something_to_do()
+
+    async def _let_others_add(self) -> None:
+        """Let publishers that were told with this answer of Redis add their next messages, to be written together."""
+        for _ in range(TURNS):
+            if not self.is_nearly_done:
+                return
+            await asyncio.sleep(0)
 
     async def _something_to_do(self) -> None:
         self._work.clear()
