@@ -92,6 +92,7 @@ LICENCES = {
     "mcap": "MIT",
     "mne": "BSD-3-Clause",
     "msgpack": "Apache-2.0",
+    "nats-py": "Apache-2.0",
     "numpy": "BSD-3-Clause AND 0BSD AND MIT AND Zlib AND CC0-1.0",
     "opentelemetry-api": "Apache-2.0",
     "orjson": "MPL-2.0 AND (Apache-2.0 OR MIT)",

@@ -49,6 +49,7 @@ MODULES = (
     "ecgframe.server.forwarding",
     "ecgframe.server.presence",
     "ecgframe.server.redis",
+    "ecgframe.server.nats",
     "ecgframe.server.monitor_files",
     "ecgframe.server.origins",
     "ecgframe.server.detection",

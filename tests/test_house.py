@@ -80,6 +80,7 @@ LOADED_WHEN_ASKED = {
     "aiohttp",
     "picows",
     "redis",
+    "nats",
     "prometheus_client",
     "opentelemetry",
     "textual",

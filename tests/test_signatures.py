@@ -14,7 +14,7 @@ import ecgframe
 from ecgframe import Codec, Header, Message
 from ecgframe.messages import EcgData, SubscriptionAck
 
-for library in ("starlette", "aiohttp", "picows", "websockets", "redis"):
+for library in ("starlette", "aiohttp", "picows", "websockets", "redis", "nats"):
     pytest.importorskip(library)
 
 PUBLIC = [

@@ -23,7 +23,17 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="it forks")
 COMMANDS = get_command(app).commands
 OPTIONAL = [
     *("typer", "rich", "orjson", "matplotlib", "wfdb", "edfio", "pydicom", "websockets", "starlette", "aiohttp"),
-    *("picows", "redis", "prometheus_client", "opentelemetry", "pythonjsonlogger", "textual", "deflate", "uvloop"),
+    *(
+        "picows",
+        "redis",
+        "nats",
+        "prometheus_client",
+        "opentelemetry",
+        "pythonjsonlogger",
+        "textual",
+        "deflate",
+        "uvloop",
+    ),
 ]
 ENCODINGS = ["cp1252", "ascii", "latin-1", "cp437", "utf-8"]
 

@@ -25,6 +25,7 @@ with open("modules.json", "w") as file:
 LIBRARIES = {
     "matplotlib",
     "mcap",
+    "nats",
     "opentelemetry",
     "orjson",
     "pandas",

@@ -1,4 +1,4 @@
-"""A proxy between a client and Redis that can hold back answers and cut connections."""
+"""A proxy between a client and Redis, or NATS, that can hold back answers and cut connections."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ class HoldingProxy:
         port: port on 127.0.0.1 on which it listens.
     """
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int, scheme: str = "redis") -> None:
         self._target = target
+        self._scheme = scheme
         self._answers = asyncio.Event()
         self._answers.set()
         self._held_words = b""
@@ -24,7 +25,7 @@ class HoldingProxy:
 
     @property
     def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}/0"
+        return f"{self._scheme}://127.0.0.1:{self.port}/0"
 
     def hold_answers(self, to: bytes = b"") -> None:
         """Hold back the answers to requests that contain these bytes; requests are still forwarded."""
@@ -80,9 +81,9 @@ class HoldingProxy:
 
 
 @asynccontextmanager
-async def holding_proxy(target: int) -> AsyncIterator[HoldingProxy]:
+async def holding_proxy(target: int, scheme: str = "redis") -> AsyncIterator[HoldingProxy]:
     """Run a proxy for a port of 127.0.0.1."""
-    proxy = HoldingProxy(target)
+    proxy = HoldingProxy(target, scheme)
     server = await asyncio.start_server(proxy.accept, "127.0.0.1", 0)
     proxy.port = server.sockets[0].getsockname()[1]
     try:
