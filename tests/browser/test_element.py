@@ -8,6 +8,7 @@ import pytest
 from cli.live_server import LiveServer, live
 
 from browser.own_server import own_server
+from browser.test_use import check_accessible, with_axe
 
 
 def test_the_plain_page_shows_its_leads_live(open_element):
@@ -197,3 +198,45 @@ def test_a_removed_element_leaves_and_a_moved_one_stays(open_element):
         element.page.evaluate("document.body.append(window.kept)")
         element.wait("m.state === 'live'")
         element.check_quiet()
+
+
+def test_the_element_is_accessible_and_the_keyboard_does_everything(open_element, free_port):
+    server = LiveServer("--port", free_port)
+    element = open_element(free_port, user="Nurse A", clock="", bed="7", patient="P-0815")
+    element.wait("m.signal?.buffer.end > 4000 && m.state === 'live'")
+    page = with_axe(element.page)
+    press = page.keyboard.press
+    check_accessible(page)
+    press("Tab")
+    focused = "m.shadowRoot.activeElement?.getAttribute('part')"
+    assert element.get(focused) == "overlay"
+    press("c")
+    element.wait("m.frozen && m.screen.reading !== ''")
+    before = element.text("reading")
+    press("ArrowRight")
+    assert element.text("reading") != before
+    press("x")
+    press("Escape")
+    assert not element.get("m.frozen")
+    press(" ")
+    assert element.get("m.frozen")
+    press("b")
+    assert element.text("bed") == "hidden"
+    check_accessible(page)
+    press(" ")
+    for theme, view in (("light", "sweep"), ("light", "sheet"), ("dark", "sheet")):
+        element.set(theme=theme, view=view)
+        page.wait_for_timeout(300)
+        check_accessible(page)
+    server.end(signal.SIGKILL)
+    element.wait("m.state === 'lost'", 5)
+    for theme in ("dark", "light"):
+        element.set(theme=theme)
+        page.wait_for_timeout(300)
+        check_accessible(page)
+    press("Shift+Tab")
+    assert element.get(focused) == "reconnect"
+    with live("--port", free_port):
+        press("Enter")
+        element.wait("m.state === 'live'", 30)
+    element.check_quiet("messages are lost")

@@ -13,6 +13,7 @@ import { CALIPER_STEPS, type Screen } from "./screen.js";
 import { keepInAddress, namedInAddress, type Settings, save, THEMES, VIEWS } from "./settings.js";
 import type { EcgSignal } from "./signal.js";
 import type { StreamChooser } from "./streams.js";
+import type { TrendPanel } from "./trend-panel.js";
 
 /** Seconds that a key scrolls, and share of a page with Shift or a page key. */
 const SCROLL = { seconds: 0.2, page: 0.9 };
@@ -31,6 +32,7 @@ export class Controls {
     readonly chooser: StreamChooser,
     readonly paper: PrintDialog,
     readonly labels: LabelLine,
+    readonly trend: TrendPanel,
     settings: Settings,
     readonly overflow: Overflow,
     readonly changed: () => void,
@@ -139,6 +141,12 @@ export class Controls {
         does: "list of the last frames, decoded",
         run: () => this.#togglePanel("frames"),
       },
+      {
+        keys: ["r", "R"],
+        shown: "R",
+        does: "trend of the heart rate; Enter or a click shows a time",
+        run: () => this.trend.toggle(),
+      },
       { keys: ["b", "B"], shown: "B", does: "hide or show bed and patient", run: () => this.labels.toggle() },
       { keys: ["e", "E"], shown: "E", does: "print or save the strip", run: () => this.paper.toggle() },
       { keys: ["t", "T"], shown: "T", does: "dark or light", run: () => this.#next("theme", THEMES) },
@@ -215,6 +223,7 @@ export class Controls {
     if (this.overflow.isOpen) this.overflow.close();
     else if (this.screen.calipers !== null) this.screen.toggleCalipers();
     else if (this.screen.review !== null) this.screen.goLive();
+    else if (this.trend.isOpen) this.trend.toggle();
     else for (const id of ["alerts", "frames"] as const) if (!element(id, HTMLElement).hidden) this.#togglePanel(id);
     this.changed();
   }

@@ -11,6 +11,7 @@ import type { Presence } from "./presence.js";
 import type { Screen } from "./screen.js";
 import type { EcgSignal, LeadQuality } from "./signal.js";
 import type { Gap, SpikeMark } from "./trace-buffer.js";
+import type { Mark, Rates, Trend } from "./trend.js";
 
 interface Parts {
   readonly service: WebSocketBinaryService;
@@ -18,6 +19,7 @@ interface Parts {
   readonly presence: Presence;
   readonly alerts: Alerts;
   readonly pace: Pace;
+  readonly trend: Trend;
   stream(): string;
   signal(): EcgSignal | null;
 }
@@ -57,6 +59,8 @@ export interface MonitorHook {
   timeOf(sample: number): number;
   /** The alerts, the newest first, with the time at which each was shown. */
   readonly alerts: readonly Alert[];
+  /** The heart rate over time, in steps of 5 seconds, and the alerts of the history. */
+  readonly trend: { readonly steps: readonly Rates[]; readonly marks: readonly Mark[] };
   /** Of the last frames of the display: milliseconds of drawing, and between two frames. */
   readonly pace: { readonly drawing: readonly number[]; readonly between: readonly number[] };
 }
@@ -68,7 +72,7 @@ declare global {
 }
 
 export function installHook(parts: Parts): void {
-  const { service, screen, presence, alerts, pace } = parts;
+  const { service, screen, presence, alerts, pace, trend } = parts;
   const leadOf = (name: string): number => parts.signal()?.buffer.leads.indexOf(name) ?? -1;
   window.ecgframe = {
     get state() {
@@ -106,6 +110,9 @@ export function installHook(parts: Parts): void {
     timeOf: (sample) => parts.signal()?.timeOf(sample) ?? Number.NaN,
     get alerts() {
       return [...alerts.history];
+    },
+    get trend() {
+      return { steps: trend.steps, marks: trend.marks };
     },
     get pace() {
       return pace.times;

@@ -39,6 +39,6 @@ function isHandledByTarget({ key, target }: KeyboardEvent): boolean {
   if (target.closest("dialog") !== null) return true;
   if (target.matches("select")) return key !== "Escape";
   if (target.matches('input[type="text"], input[type="search"]')) return true;
-  if (target.matches('input[type="radio"], .scroll')) return SCROLLING.test(key);
+  if (target.matches('input[type="radio"], .scroll, #trend-place')) return SCROLLING.test(key);
   return target.closest("button") !== null && (key === " " || key === "Enter");
 }

@@ -36,6 +36,7 @@ import { SignalLine } from "./signal-line.js";
 import { Status } from "./status.js";
 import { listStreams, StreamChooser } from "./streams.js";
 import { TokenDialog } from "./token-dialog.js";
+import { TrendPanel } from "./trend-panel.js";
 
 /** Milliseconds between two updates of everything but the traces, also while the page is hidden. */
 const TICK = 100;
@@ -87,6 +88,18 @@ const past = new Past({
   version: () => service.negotiated?.version ?? 0,
   alert: ({ data }) => alerts.add(readAlert(data, unixSeconds())),
 });
+const trend = new TrendPanel({
+  host: service,
+  screen,
+  stream: () => live.stream,
+  version: () => service.negotiated?.version ?? 0,
+  alerts: () => alerts.history,
+  now: () => clock() + (service.statistics.clockOffset ?? 0),
+  goTo(time) {
+    past.goTo(time);
+    review.update(live.signal);
+  },
+});
 const moreLeads = new MoreLeads(screen);
 const reconnecting = new Reconnecting(reconnect);
 const overflow = new Overflow();
@@ -129,7 +142,7 @@ const paper = new PrintDialog({
   }),
   now: unixSeconds,
 });
-const controls = new Controls(screen, alerts, analyzer, chooser, paper, labels, settings, overflow, () =>
+const controls = new Controls(screen, alerts, analyzer, chooser, paper, labels, trend, settings, overflow, () =>
   review.update(live.signal),
 );
 /** Show another stream. */
@@ -138,6 +151,7 @@ function watch(name: string): void {
   tell(findings.end("no longer watched", live.signal?.seconds ?? 0));
   findings = new Findings();
   live.watch(name);
+  trend.clear();
   presentFirst();
   screen.show(null);
   heartRate.clear();
@@ -290,6 +304,11 @@ function tick(): void {
   if (heartRate.alarm !== "") document.title = `${heartRate.alarm} – ecgframe monitor`;
   signalLine.update(presence.isLost ? null : signal);
   labels.update(clock() + (clockOffset ?? 0), clockOffset);
+  trend.update(
+    signal?.timeOf(signal.buffer.end) ?? Number.NaN,
+    presence.isLost ? Number.NaN : (signal?.rateAt(now) ?? Number.NaN),
+    now,
+  );
   review.update(signal);
   moreLeads.update();
   analyzer.update(now, screen.review !== null);
@@ -306,6 +325,15 @@ const token = server === null ? null : new AccessToken(server.socket.host, withT
 const dialog = token === null ? null : new TokenDialog(token, reconnect);
 connect();
 void list();
-installHook({ service, screen, presence, alerts, pace, stream: () => chooser.value, signal: () => live.signal });
+installHook({
+  service,
+  screen,
+  presence,
+  alerts,
+  pace,
+  trend: trend.trend,
+  stream: () => chooser.value,
+  signal: () => live.signal,
+});
 requestAnimationFrame(display);
 setInterval(tick, TICK);

@@ -23,6 +23,8 @@ import { missingIn } from "./trace-buffer.js";
 export const HISTORY_SINCE = 4;
 /** Seconds that one press of the button loads. */
 const STEP = 60;
+/** Seconds that are loaded before a time that is to be shown. */
+const AROUND = 10;
 /** Seconds after which a text about what was loaded disappears. */
 const SAID = 20;
 /** Number of gaps that may wait; of more, the oldest stay gaps. */
@@ -67,7 +69,7 @@ export class Past {
   #offset = Number.NaN;
 
   constructor(readonly parts: Parts) {
-    this.#button.addEventListener("click", () => this.#loadEarlier());
+    this.#button.addEventListener("click", () => void this.#loadEarlier(STEP));
   }
 
   /** Note messages that were lost: they are requested once the gap is on the trace. */
@@ -108,20 +110,40 @@ export class Past {
     if (range !== undefined && signal !== null) void this.#load(range, signal, true);
   }
 
-  #loadEarlier(): void {
+  /** Freeze the screen, and show a time in Unix seconds in its middle; what the page does not keep is loaded. */
+  goTo(time: number): void {
     const { screen } = this.parts;
     screen.freeze();
     const { review } = screen;
-    if (review === null || this.#history !== null) return;
+    if (review === null) return;
+    const { signal, buffer } = review;
+    const place = (): number => signal.sampleAt(time) - screen.sweep.page / 2;
+    if (Number.isNaN(place())) this.#say("The messages have no times");
+    else if (place() >= buffer.start) screen.scrollTo(place());
+    else {
+      const seconds = Math.ceil((buffer.start - place()) / buffer.samplingRate) + AROUND;
+      void this.#loadEarlier(seconds)?.then(() => {
+        if (screen.review?.signal === signal) screen.scrollTo(place());
+      });
+    }
+  }
+
+  /** Load that many seconds before the oldest sample of the frozen screen. Returns null if nothing is loaded. */
+  #loadEarlier(step: number): Promise<void> | null {
+    const { screen } = this.parts;
+    screen.freeze();
+    const { review } = screen;
+    if (review === null || this.#history !== null) return null;
     const oldest = review.signal.timeOf(review.buffer.start) + this.#offset;
     if (this.parts.version() < HISTORY_SINCE) this.#say("No earlier samples: that needs version 4 of the protocol");
     else if (Number.isNaN(oldest)) this.#say("No earlier samples: the messages have no times");
-    else if (!screen.makeRoom(STEP)) this.#say("No earlier samples: the page keeps no more");
+    else if (!screen.makeRoom(step)) this.#say("No earlier samples: the page keeps no more");
     else {
       const stamp = (seconds: number): bigint => BigInt(Math.max(0, Math.round(1e6 * seconds)));
       // A second more: the messages around the oldest sample are there already.
-      void this.#load({ from: stamp(oldest - STEP), to: stamp(oldest + 1) }, review.signal, false);
+      return this.#load({ from: stamp(oldest - step), to: stamp(oldest + 1) }, review.signal, false);
     }
+    return null;
   }
 
   async #load({ from, to }: Range, signal: EcgSignal, isGap: boolean): Promise<void> {

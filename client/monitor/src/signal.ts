@@ -156,7 +156,7 @@ export class EcgSignal {
    * @param expected the sample after the last frame that was filled in: times may be a little off.
    */
   restore(frame: EcgFrame, kept: TraceBuffer, expected: number): { readonly end: number; readonly restored: number } {
-    const place = this.#sampleAt(frame.timestamp ?? Number.NaN);
+    const place = this.sampleAt(frame.timestamp ?? Number.NaN);
     const first = Math.abs(place - expected) <= frame.samples / 2 ? expected : place;
     if (Number.isNaN(first) || !this.fits(frame)) return { end: Number.NaN, restored: 0 };
     const gaps = (): number => kept.gaps.filter(({ to }) => to > 0).length;
@@ -170,7 +170,7 @@ export class EcgSignal {
   }
 
   /** The sample with a time in Unix seconds; NaN if the stream has no times. */
-  #sampleAt(time: number): number {
+  sampleAt(time: number): number {
     const { rate } = this.#timeline;
     const begin = ({ begin, sample, timestamp }: Stretch): number => timestamp + (begin - sample - 0.5) / rate;
     const stretch = this.#stretches.findLast((one) => begin(one) <= time) ?? this.#stretches[0];
