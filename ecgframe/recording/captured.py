@@ -138,7 +138,7 @@ class _CaptureReader:
         self._most = most
         self._nbytes = 0
         self._streams: Counter[str] = Counter()
-        self._unnamed_streams = 0
+        self._messages_of_others = 0  # of streams beyond the most that are told apart
         self._losses: Counter[Direction] = Counter()
         self._noted: dict[tuple[Direction, str], int] = {}
         self._faults: list[str] = []
@@ -182,13 +182,16 @@ class _CaptureReader:
         if not self._streams:
             first = f"; {self.notes[0]}" if self.notes else "; ecgframe inspect shows what it has"
             raise RecordError(f"{self._path}: no stream with ECG_DATA in the capture{first}")
-        if self._stream is None and len(self._streams) == 1 and not self._unnamed_streams:
+        if self._stream is None and len(self._streams) == 1 and not self._messages_of_others:
             return next(iter(self._streams))
         if self._stream is not None and self._stream in self._streams:
             return self._stream
         names = [f"{_named(name)} ({counted(count, 'message')})" for name, count in self._streams.most_common()]
-        more = len(names) - STREAMS_TOLD + self._unnamed_streams
-        listed = ", ".join(names[:STREAMS_TOLD]) + (f" and {more:,} more" if more > 0 else "")
+        listed = ", ".join(names[:STREAMS_TOLD])
+        if len(names) > STREAMS_TOLD:
+            listed += f" and {len(names) - STREAMS_TOLD:,} more"
+        if self._messages_of_others:
+            listed += f", and others with {counted(self._messages_of_others, 'message')}"
         if self._stream is None:
             raise RecordError(f"{self._path}: several streams, choose one (--stream): {listed}")
         raise RecordError(f"{self._path}: no {_named(self._stream)} with ECG_DATA in the capture; it has {listed}")
@@ -210,7 +213,7 @@ class _CaptureReader:
             if self._stream is None and len(self._streams) == 2:
                 self.held.clear()  # a stream has to be chosen first
         elif is_signal:
-            self._unnamed_streams += 1
+            self._messages_of_others += 1
         is_wanted = name == self._stream if self._stream is not None else len(self._streams) < 2
         if not is_wanted:
             return

@@ -195,6 +195,13 @@ def test_a_capture_without_ecg_says_what_is_wrong_with_it(tmp_path):
         read_captured(written(tmp_path / "x.pcap", connection))
 
 
+def test_a_capture_of_many_streams_counts_those_that_it_does_not_name(tmp_path, monkeypatch):
+    monkeypatch.setattr("ecgframe.recording.captured.MOST_STREAMS", 22)
+    every = [one for number in range(24) for one in frames(f"ecg/{number}")[:2]]
+    with pytest.raises(RecordError, match=r"and 2 more, and others with 4 messages$"):
+        read_captured(written(tmp_path / "x.pcap", sent(every)))
+
+
 # --- the commands ---
 
 

@@ -114,7 +114,7 @@ export class LimitWatch {
 function alertOf(stream: string, kind: Side, start: number, end: number | null, text: string, now: number): Alert {
   return {
     kind,
-    severity: "warning",
+    severity: end === null ? "warning" : "info",
     text,
     lead: "",
     stream,

@@ -104,11 +104,12 @@ describe("limits", () => {
     const told = [];
     for (let second = 0; second < 30; second += 1) {
       const rate = second >= 5 && second < 15 ? 150 : 70;
-      for (const alert of watch.update(rate, DEFAULT_LIMITS, 1000 + second)) told.push([second, alert.kind, alert.end]);
+      for (const alert of watch.update(rate, DEFAULT_LIMITS, 1000 + second))
+        told.push([second, alert.kind, alert.end, alert.severity]);
     }
     expect(told).toEqual([
-      [8, "rate_high", null],
-      [18, "rate_high", 1018],
+      [8, "rate_high", null, "warning"],
+      [18, "rate_high", 1018, "info"],
     ]);
   });
 
