@@ -9,13 +9,14 @@ import {
   Sealer,
   Sealing,
   type ServiceOptions,
+  SigningKey,
   StoredKeys,
   type StreamMessage,
 } from "../src/index.js";
 import { Form } from "../src/protocol.js";
 import type { SessionEvent } from "../src/session/client-session.js";
 import { Peer } from "./peer/peer.js";
-import { entry, key, OpeningClient, SECRET, sealed } from "./sealed-peer.js";
+import { entry, key, OpeningClient, SECRET, sealed, signed } from "./sealed-peer.js";
 import { collected, impatient, until } from "./services.js";
 import { throttled } from "./throttled.js";
 import { alert, answer, control, packed, STREAM, summary, template, templateFrame } from "./v4-peer.js";
@@ -143,6 +144,19 @@ describe("a session", () => {
     expect([had(events), had(events, 1)]).toEqual([[7], [7]]);
     const marks = events.flatMap((event) => (event.kind === "received" ? [event.message.stale ?? false] : []));
     expect(marks).toEqual([true, false]);
+  });
+
+  test("takes a signed alert that was live in a history too, once, however often it is sealed", async () => {
+    const signer = await SigningKey.create(new Uint8Array(32).fill(0x20));
+    const client = new OpeningClient({ signers: [signer.public] });
+    await client.took(answer({ next: 1, keys: [entry()] }));
+    const by = new Sealer(key());
+    const frame = await signed(alert(7), signer);
+    const events = await client.took(await sealed(frame, by), await sealed(frame, by));
+    events.push(...(await asked(client, {})));
+    events.push(...(await client.took(past(await sealed(frame, by), PAST, 0), past(await sealed(frame, by), PAST, 0))));
+    expect([had(events), had(events, 1)]).toEqual([[7], [7]]);
+    expect(client.session.signatures.valid).toBe(2);
   });
 });
 
