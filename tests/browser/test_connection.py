@@ -119,7 +119,8 @@ DAMAGED_ROW = """() => {  // found and read in one step: a moment later the page
 
 
 def test_a_frame_that_was_damaged_is_shown_in_red_and_missing(open_monitor):
-    with live() as server, DamagingProxy(server.port) as proxy:
+    """Over version 4, the page asks the server for it."""
+    with live("--protocol", 3) as server, DamagingProxy(server.port) as proxy:
         monitor = open_monitor(proxy.port)
         monitor.page.keyboard.press("f")
         monitor.wait("s.end > 500")
@@ -187,3 +188,16 @@ def test_a_server_of_version_4_restarts(open_monitor, free_port):
         monitor.wait("s.gaps.length === 1 && s.reconnections === 1", 30)
         monitor.wait(f"s.end > {monitor.state['end'] + 500}")
         monitor.check_quiet(cut=True)
+
+
+def test_a_frame_that_was_damaged_is_asked_for_over_version_4(open_monitor):
+    with live() as server, DamagingProxy(server.port) as proxy:
+        monitor = open_monitor(proxy.port)
+        monitor.page.keyboard.press("f")
+        monitor.wait("s.end > 500")
+        proxy.damage()
+        text, _ = monitor.page.wait_for_function(DAMAGED_ROW).json_value()
+        assert "ECG_DATA" in text
+        monitor.wait(f"s.end > {monitor.state['end'] + 500} && s.gaps.length === 0")
+        assert monitor.state["link"] == "open"
+        Played(shipped_ecg()).check(monitor.samples(monitor.state["start"], monitor.state["end"]))

@@ -115,10 +115,11 @@ def test_each_episode_is_one_critical_alert_with_its_beginning_and_end(seen):
 
 
 def test_a_lost_message_does_not_blank_the_rate(browser, tmp_path):
-    """Three of a hundred, of 50 ms each."""
+    """Three of a hundred, of 50 ms each. Over version 4, the page would ask the server for them."""
     heart = Heart()
     heart.beat("all", 75, 60)
-    with live(recorded(heart.signal(), tmp_path), "--whole", "--speed", 3) as server:
+    options = ("--whole", "--speed", 3, "--protocol", 3)
+    with live(recorded(heart.signal(), tmp_path), *options) as server:
         context = browser.new_context()
         context.add_init_script(LOSING)
         monitor = Monitor(context.new_page(), server.port)

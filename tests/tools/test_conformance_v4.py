@@ -210,7 +210,8 @@ def test_the_handler_passes_all():
 
 def test_a_server_of_versions_1_to_3_is_not_asked():
     async def talk():
-        async with WebSocketBinaryHandler() as handler, serve(handler, "127.0.0.1", 0) as server:
+        settings = SessionSettings(versions=(1, 2, 3))
+        async with WebSocketBinaryHandler(settings=settings) as handler, serve(handler, "127.0.0.1", 0) as server:
             url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
             return await results_of(url, SERVERS.cases(("14",)))
 

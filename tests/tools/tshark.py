@@ -13,6 +13,7 @@ from contextlib import contextmanager
 import pytest
 
 from ecgframe import Flag
+from ecgframe.protocol import Form
 from ecgframe.tools.capture.pcap import read_capture
 from ecgframe.tools.dissector import dissector
 from ecgframe.tools.frame_analysis import Examiner
@@ -133,7 +134,7 @@ def as_tshark_says(frame):
         "ecgframe.inflated": str(message.nbytes) if message and Flag.COMPRESSED in message.flags else "",
         "ecgframe.error": f"0x{frame.error.code:04x}" if frame.error else "",
         "ecgframe.error.check": str(frame.error.check) if frame.error else "",
-        "ecgframe.data.stream": frame.stream or "",
+        "ecgframe.data.stream": "" if fields.get("form", 0) & Form.RECORD else frame.stream or "",
     }
 
 
