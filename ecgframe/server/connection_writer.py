@@ -77,6 +77,7 @@ class ConnectionWriter:
         self._now = asyncio.get_running_loop().time
         self._lagging: list[Lagging] = []
         self._is_writing = False
+        self._is_only_awaited = link.is_only_awaited
         self._portions: Portions | None = None
         self._portion: asyncio.Future[bool] | None = None
         self._is_lost = False
@@ -93,11 +94,18 @@ class ConnectionWriter:
             True if the frame was sent without queueing.
         """
         # While a viewer is behind, a task writes, so that this cannot overtake it.
-        if not self._is_writing and self._link.can_write and self.session.record_direct_send(outgoing, now):
+        if self._is_writing:
+            self._queue(outgoing, now)
+            return False
+        if self._link.can_write and self.session.record_direct_send(outgoing, now):
             try:
                 self._link.write(outgoing.frame)
             except Exception as error:
                 self.lose(error)
+            return True
+        if self._is_only_awaited and not self._lagging and self.session.record_direct_send(outgoing, now):
+            self._is_writing = True
+            self.task = begin(self._send_directly(outgoing.frame))
             return True
         self._queue(outgoing, now)
         return False
@@ -238,6 +246,18 @@ class ConnectionWriter:
     def _begin_to_write(self) -> None:
         self._is_writing = True
         self.task = begin(self._write())
+
+    async def _send_directly(self, frame: bytes) -> None:
+        """Send a frame that was not queued over a link that can only be awaited, and what was queued meanwhile."""
+        try:
+            await self._link.send(frame)
+        except Exception as error:
+            self.lose(error)
+            return
+        if self.has_more:
+            await self._write()
+        else:
+            self._is_writing = self._is_lost
 
     async def _write(self) -> None:
         """Send the waiting messages as fast as the link takes them."""

@@ -62,6 +62,7 @@ class StarletteLink(Link):
     def __init__(self, websocket: WebSocket) -> None:
         self.request = _request_of(websocket)
         self._websocket = websocket
+        self._send = websocket.send
         self._close_code: int | None = None
         self._is_dropped = False
         self._receiving: asyncio.Task[Any] | None = None
@@ -81,7 +82,7 @@ class StarletteLink(Link):
 
     async def send(self, message: bytes) -> None:
         """Send a message; wait while the transport is full."""
-        await self._websocket.send_bytes(message)
+        await self._send({"type": "websocket.send", "bytes": message})
 
     async def receive(self) -> bytes | str | None:
         """Wait for the next message; None once the connection is closed."""
