@@ -71,6 +71,7 @@ MODULES = (
     "ecgframe.records",
     "ecgframe.frame_file",
     "ecgframe.recording",
+    "ecgframe.notebook",
     "ecgframe.bridges.lsl",
     "ecgframe.features",
 )

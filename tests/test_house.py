@@ -56,6 +56,7 @@ UPPER_FLOORS = {
     "testing",
     "tools",
     "metrics",
+    "notebook",
     "data",
     "__main__",
 }
