@@ -58,6 +58,7 @@ class NatsServer:
         """Suspend it: connections stay open, but nothing is answered."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
+        os.waitpid(self._process.pid, os.WUNTRACED)  # until all of its threads have stopped
 
     def go_on(self) -> None:
         """Continue it after ``stop``."""
