@@ -167,6 +167,8 @@ class WebSocketBinaryHandler:
         if signer is not None:
             self.settings = self.settings.with_signing
         speaks_numbers = self.settings.latest_version >= 4
+        if signer is not None and not speaks_numbers:
+            logger.warning("the signing key signs nothing: signatures need version 4, which is not offered")
         if takes_sealed and speaks_numbers:
             self.settings = self.settings.with_encryption
         if sealing is not None:

@@ -20,6 +20,7 @@ from ecgframe.libraries import MissingLibrary
 from ecgframe.seal import Key, StoredKeys
 from ecgframe.server import Sealing, WebSocketBinaryHandler
 from ecgframe.session import Settings
+from ecgframe.signing import SigningKey
 
 nats = optional("nats")
 
@@ -219,10 +220,13 @@ def test_messages_expire_and_what_is_missing_is_known(server):
     run(scenario())
 
 
-def test_it_does_not_number_messages():
+def test_the_backplane_does_not_number_messages(caplog):
     with pytest.raises(ValueError, match=r"RedisBackplane\(version=4\)"):
         WebSocketBinaryHandler(settings=Settings(versions=(4,)), backplane=NatsBackplane(NOWHERE))
     assert WebSocketBinaryHandler(backplane=NatsBackplane(NOWHERE)).settings.versions == (1, 2, 3)
+    caplog.clear()
+    WebSocketBinaryHandler(backplane=NatsBackplane(NOWHERE), signer=SigningKey(bytes(32)))
+    assert "the signing key signs nothing" in caplog.text
     sealing = Sealing(keyring=StoredKeys([Key(9, STREAM, bytes(32))]))
     with pytest.raises(ValueError, match="in plain"):
         WebSocketBinaryHandler(settings=V3, backplane=NatsBackplane(NOWHERE), sealing=sealing)
