@@ -45,7 +45,7 @@ def test_a_live_display_of_version_4_loads_nothing_later(open_element):
 
 
 def test_parts_are_loaded_when_they_are_needed(open_element):
-    with live() as server:
+    with live("--protocol", "3") as server:
         element = open_element(server.port)
         element.wait("m.signal?.buffer.end > 1000 && m.state === 'live'")
         assert loaded_later(element) == {"tools", "compression"}  # version 3 compresses

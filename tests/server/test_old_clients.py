@@ -100,7 +100,7 @@ def test_control_messages_of_an_old_client(version):
         kind, _, answer = await old.receive()
         assert (kind, answer) == (
             old_clients.VERSION_CHECK,
-            {"version": version, "compatible": True, "versions": [1, 2, 3]},
+            {"version": version, "compatible": True, "versions": [1, 2, 3, 4]},
         )
         await old.send(old_clients.SUBSCRIBE, {})
         kind, _, answer = await old.receive()

@@ -155,7 +155,7 @@ def test_a_handler_writes_what_its_peers_are_answered(path):
                     ):
                         await client.send(message)
                         await client.recv()  # what is answered is in the log
-                    await client.send(b"\x04" * 20)
+                    await client.send(b"\x05" * 20)
                     with suppress(websockets.ConnectionClosedError):
                         async for _ in client:
                             pass

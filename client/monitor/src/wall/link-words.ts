@@ -1,5 +1,6 @@
 /** The connection in words. */
 
+import { counted } from "../plural.js";
 import type { LinkReport } from "./messages.js";
 
 export function badgeOf({ state }: LinkReport): { readonly state: string; readonly words: string } {
@@ -14,9 +15,9 @@ export function linkInWords(link: LinkReport, now: number): string {
   return [
     version === null ? "" : `Protocol V${version}`,
     seconds === null || link.state === "open" ? "" : `next attempt in ${seconds} s`,
-    reconnections > 0 ? `${reconnections} reconnections` : "",
-    `${dropped} frames dropped`,
-    refused > 0 ? `${refused} frames refused` : "",
+    reconnections > 0 ? counted(reconnections, "reconnection") : "",
+    `${counted(dropped, "frame")} dropped`,
+    refused > 0 ? `${counted(refused, "frame")} refused` : "",
   ]
     .filter(Boolean)
     .join(" · ");

@@ -7,6 +7,7 @@ import { bindKeys } from "../keys.js";
 import { areLabelsHidden, toggleLabels } from "../label-line.js";
 import { clockInWords, timeOfDay } from "../labels.js";
 import type { Theme } from "../palette.js";
+import { counted } from "../plural.js";
 import { serverAddress } from "../server-address.js";
 import { keepInAddress } from "../settings.js";
 import { listStreams } from "../streams.js";
@@ -325,7 +326,9 @@ async function list(): Promise<void> {
     element("none", HTMLElement).hidden = shown.length > 0;
     setText(
       element("beds", HTMLElement),
-      more > 0 ? `${shown.length} of ${shown.length + more} beds: ?streams= names others` : `${shown.length} beds`,
+      more > 0
+        ? `${shown.length} of ${shown.length + more} beds: ?streams= names others`
+        : counted(shown.length, "bed"),
     );
     if (shown.join("\n") !== beds.join("\n") || isNews) {
       beds = shown;
