@@ -349,7 +349,7 @@ def options_of(redis):
         "frame_ms": 50.0,
         "speed": 1.0,
         "redis": redis.url,
-        "protocol": 3,
+        "versions": (1, 2, 3),
         "max_connections": 100,
         "ring_seconds": 30.0,
         "log_level": LogLevel.ERROR,
