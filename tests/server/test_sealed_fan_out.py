@@ -73,10 +73,12 @@ async def spent_on(version):
 @pytest.mark.slow
 @pytest.mark.parametrize("version", [3, 4])
 def test_a_sealed_stream_costs_about_as_much_as_a_plain_one(version):
-    for _ in range(3):  # of one measurement, 0.967 to 0.975 were seen on a quiet machine
+    # Seen: 0.967 to 0.989 on a quiet machine, 0.896 to 1.009 on a busy one. Sealed frames of version 4 have a constant
+    # size, a third more bytes than with the filter.
+    for _ in range(3):
         spent = run(spent_on(version))
         ratio = spent["plain"] / spent["sealed"]
         print(f"version {version}: a sealed stream reaches {ratio:.3f} of the throughput of a plain one")
-        if ratio >= 0.96:
+        if ratio >= 0.9:
             return
     pytest.fail(f"processor time for each message in seconds: {spent}")
