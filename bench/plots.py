@@ -1,6 +1,6 @@
 """Plots of the measurements. A candidate has the same colour in all of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import log10
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,8 @@ STYLE: dict[Any, Any] = {
     "svg.hashsalt": "ecgframe",  # the same numbers give the same file
 }
 NO_DATE = {"Date": None}
+OURS = ("ecgframe", "handler")
+"""How the names of our own lines begin, which are drawn wide."""
 LEADER = {"arrowstyle": "-", "linewidth": 0.6, "relpos": (0, 0.5), "shrinkA": 1, "shrinkB": 3}
 
 Series = Mapping[str, Sequence[float]]
@@ -60,41 +62,42 @@ def dashes(name: str) -> str:
 
 def over_size(path: Path, title: str, nbytes: Sequence[int], shapes: Sequence[str], seconds: Series) -> None:
     """Plot times over message size, both logarithmic, with the name of each line at its end."""
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(9.6, 6), layout="constrained")
-        axes = figure.subplots()
-        for name, values in seconds.items():
-            wide = 2.4 if name.startswith("ecgframe") else 1.4
-            axes.plot(nbytes, values, dashes(name), color=colour(name), linewidth=wide, marker="o", markersize=3)
-        axes.set(xscale="log", yscale="log", ylabel="time a message", xlabel="samples of a message, as float64")
-        axes.set_title(title, loc="left", fontsize=11, pad=12)
-        axes.set_xticks(nbytes, [f"{shape}\n{_size(n)}" for shape, n in zip(shapes, nbytes, strict=True)])
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _time(value)))
-        axes.yaxis.set_minor_formatter(NullFormatter())
-        axes.grid(which="major")
-        axes.grid(which="minor", axis="y", alpha=0.4)
-        _name_the_ends(axes, nbytes[-1], {name: values[-1] for name, values in seconds.items()})
-        figure.savefig(path, metadata=NO_DATE)
+    ticks = [f"{shape}\n{_size(n)}" for shape, n in zip(shapes, nbytes, strict=True)]
+    names = {"xlabel": "samples of a message, as float64", "ylabel": "time a message"}
+    _over(path, title, nbytes, ticks, seconds, _time, names)
 
 
 def over_viewers(path: Path, title: str, viewers: Sequence[int], microseconds: Series) -> None:
     """Plot the cost of a delivered frame over the number of viewers, both logarithmic."""
+    ticks = [f"{count:,}" for count in viewers]
+    _over(path, title, viewers, ticks, microseconds, lambda value: f"{value:g} µs", {"xlabel": "viewers"})
+
+
+def _over(
+    path: Path,
+    title: str,
+    places: Sequence[int],
+    ticks: Sequence[str],
+    series: Series,
+    in_words: Callable[[float], str],
+    names: Mapping[str, str],
+) -> None:
+    """Plot series over places that have ticks, both logarithmic; ``names`` are those of the axes."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9.6, 6), layout="constrained")
         axes = figure.subplots()
-        for name, values in microseconds.items():
-            wide = 2.4 if name.startswith("handler") else 1.4
-            axes.plot(viewers, values, dashes(name), color=colour(name), linewidth=wide, marker="o", markersize=3)
-        axes.set(xscale="log", yscale="log", xlabel="viewers")
+        for name, values in series.items():
+            wide = 2.4 if name.startswith(OURS) else 1.4
+            axes.plot(places, values, dashes(name), color=colour(name), linewidth=wide, marker="o", markersize=3)
+        axes.set(xscale="log", yscale="log", **names)
         axes.set_title(title, loc="left", fontsize=11, pad=12)
-        axes.set_xticks(viewers, [f"{count:,}" for count in viewers])
+        axes.set_xticks(places, ticks)
         axes.xaxis.set_minor_locator(NullLocator())
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} µs"))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: in_words(value)))
         axes.yaxis.set_minor_formatter(NullFormatter())
         axes.grid(which="major")
         axes.grid(which="minor", axis="y", alpha=0.4)
-        _name_the_ends(axes, viewers[-1], {name: values[-1] for name, values in microseconds.items()})
+        _name_the_ends(axes, places[-1], {name: values[-1] for name, values in series.items()})
         figure.savefig(path, metadata=NO_DATE)
 
 
@@ -109,7 +112,7 @@ def _name_the_ends(axes: Axes, x: float, ends: Mapping[str, float]) -> None:
             textcoords="axes fraction",
             color=colour(name),
             va="center",
-            weight="bold" if name.startswith(("ecgframe", "handler")) else "normal",
+            weight="bold" if name.startswith(OURS) else "normal",
             arrowprops={"color": colour(name), **LEADER},
             annotation_clip=False,
         )
