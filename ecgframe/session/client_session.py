@@ -134,7 +134,10 @@ class ClientSession(Session):
             return False
         self._check_signed(message, item)
         if opened is None:
-            return item.signature is not None and self._came_signed(message, item)
+            if item.signature is None or item.stream is None:
+                return False
+            self._mark_stale(message, item.stream.name, item.stream.history)
+            return self._came_signed(message, item)
         is_ahead = bool(int(message.flags) & _PRIORITY) or message.type is MessageType.ANOMALY_ALERT
         group = None if item.stream is None else item.stream.name
         history = None if item.stream is None else item.stream.history
@@ -145,17 +148,18 @@ class ClientSession(Session):
             self.counters.sealed[fault] += 1
             return True
         self.counters.sealed["opened"] += 1
-        if history is None:  # what belongs to one is old because the past was asked for
-            message.stale = message.type in DATA_TYPES and self._sealed.is_stale(opened.key.stream, message.data)
+        self._mark_stale(message, opened.key.stream, history)
         return self._came_signed(message, item)
 
+    def _mark_stale(self, message: Message, stream: str, history: int | None) -> None:
+        """Mark an old message, but not one of a history, which is old because the past was asked for."""
+        assert self._sealed is not None
+        if history is None:
+            message.stale = message.type in DATA_TYPES and self._sealed.is_stale(stream, message.data)
+
     def _came_signed(self, message: Message, item: Decoded) -> bool:
-        """Return whether a signed message came before under another number; mark it if it is stale."""
-        if item.stream is None or self._sealed is None:
-            return False
-        if item.signature is not None and item.stream.history is None:
-            message.stale = message.type in DATA_TYPES and self._sealed.is_stale(item.stream.name, message.data)
-        if item.signed is None:
+        """Return whether a signed message came before under another number."""
+        if item.stream is None or item.signed is None:
             return False
         place = SignedPlace(item.stream.epoch, item.number, message.timestamp)
         before = self._sealed_streams.take_signed(item.stream.name, item.signed, place, item.stream.history)
