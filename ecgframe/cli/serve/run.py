@@ -59,7 +59,7 @@ def serve_live(
         CannotListen: the address cannot be listened on.
         RecordError: a frame would contain no sample, or be too large; or --annotations is given, and the recording has
             none.
-        MissingLibrary: --redis is given, and redis-py is not installed.
+        MissingLibrary: --redis or --nats is given, and its library is not installed.
         typer.BadParameter: an option is not of its form.
     """
     with telling(f"looking through {record.source}"):
@@ -147,14 +147,25 @@ async def _run(server: LiveServer, host: str, lines: Sequence[str], options: str
 
 
 def _backplane_of(options: ServeOptions) -> Backplane:
-    if options.redis is None:
-        return LocalBackplane()
-    from ...server.redis import backplane_of  # noqa: PLC0415 - needs redis-py
+    """What joins this server with others.
 
+    Raises:
+        MissingLibrary: the library for it is not installed.
+        typer.BadParameter: its address is none.
+    """
+    seconds = options.ring_seconds
     try:
-        return backplane_of(options.redis, seconds=options.ring_seconds, version=4 if 4 in options.versions else 3)
+        if options.redis is not None:
+            from ...server import redis  # noqa: PLC0415 - needs redis-py
+
+            return redis.backplane_of(options.redis, seconds=seconds, version=4 if 4 in options.versions else 3)
+        if options.nats is not None:
+            from ...server import nats  # noqa: PLC0415 - needs nats-py
+
+            return nats.backplane_of(options.nats, seconds=seconds)
     except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--redis") from error
+        raise typer.BadParameter(str(error), param_hint="--redis" if options.nats is None else "--nats") from error
+    return LocalBackplane()
 
 
 def _ending(record: Record, samples: range | None, whole: bool) -> str:

@@ -160,7 +160,7 @@ class Workers:
         lines = await self._start(1)
         await asyncio.gather(*(self._start(number) for number in range(2, self._count + 1)))
         logger.info("%s serve on port %d", counted(self._count, "worker"), self._sockets[0].getsockname()[1])
-        say(f"Workers: {self._count}, joined by Redis", *lines)
+        say(f"Workers: {self._count}, joined by {'Redis' if self._options.nats is None else 'NATS'}", *lines)
         async with asyncio.TaskGroup() as group:
             for number in range(1, self._count + 1):
                 group.create_task(self._keep_running(number))
