@@ -27,7 +27,8 @@ ServedProtocol = Annotated[
         min=VERSIONS[0],
         max=VERSIONS[-1],
         help="Highest protocol version to speak; both sides agree on the highest that they have in common. Default: "
-        f"{SESSION_VERSIONS[-1]}; with --redis {DEFAULT_VERSION}, which servers of earlier releases can read there.",
+        f"{SESSION_VERSIONS[-1]}; with --redis {DEFAULT_VERSION}, which servers of earlier releases can read there; "
+        f"with --nats {DEFAULT_VERSION}, which is the highest.",
     ),
 ]
 
@@ -44,6 +45,6 @@ def served_versions(highest: int | None, *, shared: bool) -> tuple[int, ...]:
 
     Args:
         highest: the value of ``--protocol``; None if it is not given.
-        shared: whether other servers read what this one writes to Redis.
+        shared: whether other servers read what this one writes to Redis or NATS.
     """
     return versions_up_to(highest or (DEFAULT_VERSION if shared else DEFAULT_PROTOCOL))

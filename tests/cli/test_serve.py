@@ -430,7 +430,7 @@ def test_a_recording_that_is_not_there():
 
 def test_without_streams_there_must_be_others():
     refused = command("serve", "--streams", 0, code=2).output
-    assert "0 streams require --redis or --publish" in refused
+    assert "0 streams require --redis, --nats or --publish" in refused
     assert "--publish" in refused
 
 
@@ -439,6 +439,7 @@ def test_without_streams_there_must_be_others():
     [
         ("websockets", (), "server"),
         ("redis", ("--redis", "redis://127.0.0.1"), "redis"),
+        ("nats", ("--nats", "nats://127.0.0.1"), "nats"),
         ("pythonjsonlogger", ("--log-json",), "logs"),
     ],
 )

@@ -330,7 +330,7 @@ def test_a_worker_that_hangs_is_killed_and_replaced(redis, monkeypatch, caplog, 
 
     with TemporaryDirectory() as path:
         process = run(hanging(Path(path)))
-    assert said("worker 2 shows no sign of life; killing it")
+    assert said("worker 2 sends no heartbeats; killing it")
     assert said(f"worker 2, process {process}, has ended with SIGKILL")
     assert not is_there(process)
     assert "Workers: 2" in capsys.readouterr().out

@@ -183,6 +183,18 @@ def test_a_stream_of_jetstream_for_something_else_is_left_alone(server, caplog):
 
 
 @slow
+def test_settings_with_which_another_server_has_made_the_stream_stay_and_are_told(server, caplog):
+    async def scenario():
+        async with node(server, seconds=20.0) as a, node(server, seconds=30.0, in_memory=True) as b:
+            await a.until_up()
+            await b.until_up()
+
+    run(scenario())
+    [said] = [record.message for record in caplog.records if "keeps the settings" in record.message]
+    assert "max_age is 20.0, not 30.0; storage is file, not memory" in said
+
+
+@slow
 def test_closing_stores_what_waits_and_leaves_no_tasks(server):
     async def scenario():
         before = asyncio.all_tasks()
@@ -257,7 +269,9 @@ def test_every_name_of_a_stream_has_a_subject_of_its_own():
 
 def test_without_the_library_it_says_what_to_install(monkeypatch):
     uninstall(monkeypatch, "nats")
-    monkeypatch.delitem(sys.modules, "ecgframe.server.nats")
+    for name in list(sys.modules):
+        if name.startswith("ecgframe.server.nats"):
+            monkeypatch.delitem(sys.modules, name)
     with pytest.raises(MissingLibrary, match=r"ecgframe\[nats\]"):
         __import__("ecgframe.server.nats")
 

@@ -11,7 +11,7 @@ from ..logs import LogLevel
 from ..options import Baseline, Decimal, Gain, Leads, SamplingRate, Stream, TimeColumn, Units, positive
 from ..plain_errors import plain_errors
 from ..protocol_versions import ServedProtocol, served_versions
-from ..standard_streams import STREAM
+from .combinations import check_together
 from .options import ServeOptions
 
 
@@ -69,8 +69,8 @@ def serve(
             metavar="N",
             min=0,
             max=10_000,
-            help="Number of streams, ecg/1 to ecg/N; 0 if another server (--redis) or clients (--publish) publish "
-            "them.",
+            help="Number of streams, ecg/1 to ecg/N; 0 if another server (--redis, --nats) or clients (--publish) "
+            "publish them.",
         ),
     ] = 1,
     also: Annotated[
@@ -142,6 +142,14 @@ def serve(
             "Sentinels name (redis+sentinel://HOST,HOST,HOST/NAME), or a cluster (redis+cluster://HOST,HOST).",
         ),
     ] = None,
+    nats: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Share the streams with other servers through NATS JetStream, such as nats://localhost or "
+            "nats://HOST,HOST, in versions 1 to 3. Sealed and signed streams require --redis.",
+        ),
+    ] = None,
     workers: Annotated[
         int,
         typer.Option(
@@ -149,7 +157,8 @@ def serve(
             metavar="N",
             min=1,
             max=64,
-            help="Serve with N processes on one port, which share the streams (--redis); one that ends is replaced.",
+            help="Serve with N processes on one port, which share the streams (--redis or --nats); one that ends is "
+            "replaced.",
         ),
     ] = 1,
     stream_keys: Annotated[
@@ -241,26 +250,7 @@ def serve(
     The same port serves the monitor for browsers, /healthz for load balancers and /metrics for Prometheus. Ctrl-C or
     SIGTERM closes all connections and stops the server. A large recording is read from its file while it is played.
     """
-    versions = served_versions(protocol, shared=redis is not None)
-    if streams == 0 and redis is None and not publish and not also:
-        message = "0 streams require --redis or --publish, or there would be nothing to watch"
-        raise typer.BadParameter(message, param_hint="--streams")
-    if streams == 0 and detect and not publish and not also:
-        message = "requires a stream to be played here or --publish"
-        raise typer.BadParameter(message, param_hint="--detect")
-    if streams == 0 and annotations:
-        raise typer.BadParameter("goes with streams that are played here", param_hint="--annotations")
-    if ssl_keyfile is not None and ssl_certfile is None:
-        raise typer.BadParameter("requires --ssl-certfile", param_hint="--ssl-keyfile")
-    if keys_without_tls and stream_keys is None:
-        raise typer.BadParameter("requires --stream-keys", param_hint="--keys-without-tls")
-    if stream_keys is not None and redis is not None and versions[-1] < 4:
-        message = "with --redis, requires --protocol 4: messages would travel between the servers in plain"
-        raise typer.BadParameter(message, param_hint="--stream-keys")
-    if error_payloads and error_log is None:
-        raise typer.BadParameter("requires --error-log", param_hint="--error-payloads")
-    if workers > 1:
-        _check_workers(record, redis, alarms)
+    versions = served_versions(protocol, shared=redis is not None or nats is not None)
     options = ServeOptions(
         record=record,
         host=host,
@@ -280,6 +270,7 @@ def serve(
         publish=publish,
         tokens=tokens,
         redis=redis,
+        nats=nats,
         stream_keys=stream_keys,
         signing_key=signing_key,
         keys_without_tls=keys_without_tls,
@@ -301,6 +292,7 @@ def serve(
         gain=gain,
         baseline=baseline,
     )
+    check_together(options, workers)
     with plain_errors():
         if workers > 1:
             from .workers import serve_with_workers  # noqa: PLC0415 - loads asyncio
@@ -310,18 +302,3 @@ def serve(
             from .start import start  # noqa: PLC0415 - loads asyncio and websockets
 
             start(options)
-
-
-def _check_workers(record: Path | None, redis: str | None, alarms: Path | None) -> None:
-    """Refuse what several workers cannot do, with the way out."""
-    if redis is None:
-        message = (
-            "several workers require --redis, which takes what one publishes to the viewers of all: "
-            "--redis redis://localhost, for example"
-        )
-        raise typer.BadParameter(message, param_hint="--workers")
-    if record == STREAM:
-        raise typer.BadParameter("several workers cannot read one standard input; name a file", param_hint="--workers")
-    if alarms is not None:
-        message = "several workers cannot keep one file of alarms; serve it with one worker, on a port of its own"
-        raise typer.BadParameter(message, param_hint="--alarms")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -11,6 +10,7 @@ if TYPE_CHECKING:
     from ...server.token_file import TokenFile
     from ...signing import SigningKey
     from .certificate import Certificate
+    from .options import ServeOptions
 
 
 class ServeFiles(NamedTuple):
@@ -23,41 +23,33 @@ class ServeFiles(NamedTuple):
     token_file: TokenFile | None
 
 
-def load_files(
-    *,
-    certificate: Path | None,
-    certificate_key: Path | None,
-    signing_key: Path | None,
-    stream_keys: Path | None,
-    alarms: Path | None,
-    tokens: Path | None,
-) -> ServeFiles:
-    """Load the files of the options with these names.
+def load_files(options: ServeOptions) -> ServeFiles:
+    """Load the files that the options name.
 
     Raises:
         typer.BadParameter: a file is not of its form.
         OSError: a file cannot be read.
         MissingLibrary: the library for keys is not installed.
     """
-    context, signer, key_file, alarm_file, token_file = None, None, None, None, None
-    if certificate is not None:
+    certificate, signer, key_file, alarm_file, token_file = None, None, None, None, None
+    if options.ssl_certfile is not None:
         from .certificate import load_certificate  # noqa: PLC0415 - only with this option
 
-        context = load_certificate(certificate, certificate_key)
-    if signing_key is not None:
+        certificate = load_certificate(options.ssl_certfile, options.ssl_keyfile)
+    if options.signing_key is not None:
         from .stream_keys import load_signer  # noqa: PLC0415 - only with this option
 
-        signer = load_signer(signing_key)
-    if stream_keys is not None:
+        signer = load_signer(options.signing_key)
+    if options.stream_keys is not None:
         from .stream_keys import load_keys  # noqa: PLC0415 - only with this option
 
-        key_file = load_keys(stream_keys)
-    if alarms is not None:
+        key_file = load_keys(options.stream_keys)
+    if options.alarms is not None:
         from .alarms import load_alarms  # noqa: PLC0415 - only with this option
 
-        alarm_file = load_alarms(alarms)
-    if tokens is not None:
+        alarm_file = load_alarms(options.alarms)
+    if options.tokens is not None:
         from .tokens import load_tokens  # noqa: PLC0415 - only with this option
 
-        token_file = load_tokens(tokens)
-    return ServeFiles(context, signer, key_file, alarm_file, token_file)
+        token_file = load_tokens(options.tokens)
+    return ServeFiles(certificate, signer, key_file, alarm_file, token_file)

@@ -30,6 +30,7 @@ class ServeOptions:
     publish: bool
     tokens: Path | None
     redis: str | None
+    nats: str | None
     stream_keys: Path | None
     signing_key: Path | None
     keys_without_tls: bool

@@ -15,24 +15,21 @@ from ...plural import counted
 from ...records import Record, RecordError
 from ...records.loop_point import seamless
 from ...server import Backplane, Limits, LocalBackplane
-from ...server.alarm_file import AlarmFile
 from ...server.annotation_alerts import Annotations
 from ...server.client_streams import ClientStreams
 from ...server.event_loop import new_event_loop
-from ...server.forwarding import Proxies
 from ...server.hooks import OnError
-from ...server.key_file import KeyFile
 from ...server.live import LiveServer
 from ...server.pages import WALL, WEBSOCKET
 from ...server.player import Loop
-from ...server.token_file import TokenFile
-from ...signing import SigningKey
 from ..console import say
 from ..formats import duration
 from ..recordings import describe, remarks_on
 from ..stopping import stop_signals
 from ..waiting import telling
-from .certificate import Certificate
+from .files import ServeFiles
+from .options import ServeOptions
+from .trusted_proxies import proxies_of
 from .worker import Worker
 
 EVERYWHERE = ("", "0.0.0.0", "::")
@@ -40,79 +37,37 @@ EVERYWHERE = ("", "0.0.0.0", "::")
 
 
 def serve_live(
+    options: ServeOptions,
     record: Record,
-    *,
     others: Sequence[Record],
-    streams: tuple[str, ...],
-    frame_ms: float,
-    speed: float,
-    whole: bool,
-    alert_seconds: float,
-    annotations: bool,
-    detect: bool,
-    publish: bool,
-    host: str,
-    port: int,
-    certificate: Certificate | None,
-    allowed_origins: tuple[str, ...],
-    proxies: Proxies | None,
-    token_file: TokenFile | None,
-    redis: str | None,
-    versions: tuple[int, ...],
-    key_file: KeyFile | None,
-    keys_without_tls: bool,
-    signer: SigningKey | None,
-    max_connections: int,
-    ring_seconds: float,
-    alarm_file: AlarmFile | None,
+    files: ServeFiles,
     on_error: OnError | None,
     worker: Worker | None = None,
 ) -> None:
-    """Serve a recording until SIGINT or SIGTERM. The arguments are those of the command, or what they name.
+    """Serve a recording until SIGINT or SIGTERM.
 
-    A worker shares the port and the streams with others, and leaves it to its parent to print where they are.
+    Args:
+        options: those of the command.
+        record: the recording of the option.
+        others: the recordings of --also.
+        files: the contents of the other files that the options name.
+        on_error: hook of the handler; None for none.
+        worker: which of several processes that share the port this is; it leaves it to its parent to print where they
+            serve. None if it is the only one.
 
     Raises:
         CannotListen: the address cannot be listened on.
-        RecordError: a frame would contain no sample, or be too large; or ``annotations`` is given, and the recording
-            has none.
-        MissingLibrary: ``redis`` is given, and redis-py is not installed.
+        RecordError: a frame would contain no sample, or be too large; or --annotations is given, and the recording has
+            none.
+        MissingLibrary: --redis or --nats is given, and its library is not installed.
+        typer.BadParameter: an option is not of its form.
     """
     with telling(f"looking through {record.source}"):
-        samples = None if whole else seamless(record)
-        remarks = remarks_on(replace(record, annotations=()) if annotations else record)
-    backplane = LocalBackplane() if redis is None else _redis(redis, ring_seconds, versions)
-    loop = Loop(record, samples)
-    if annotations and not record.annotations:
+        samples = None if options.whole else seamless(record)
+        remarks = remarks_on(replace(record, annotations=()) if options.annotations else record)
+    if options.annotations and not record.annotations:
         raise RecordError(f"{record.source}: it has no annotations to send (--annotations)")
-    server = LiveServer(
-        loop=loop,
-        streams=streams,
-        also=tuple(
-            (f"ecg/{number}", Loop(other, None if whole else seamless(other)))
-            for number, other in enumerate(others, len(streams) + 1)
-        ),
-        frame_seconds=Fraction(frame_ms) / 1000,
-        speed=speed,
-        alert_seconds=alert_seconds,
-        annotations=Annotations(record, loop.played) if annotations else None,
-        detect=detect,
-        publish=publish,
-        host=host,
-        port=port,
-        ssl=None if certificate is None else certificate.context,
-        allowed_origins=allowed_origins,
-        proxies=proxies,
-        token_file=token_file,
-        limits=Limits(connections=max_connections, ring_seconds=ring_seconds),
-        backplane=backplane,
-        versions=versions,
-        key_file=key_file,
-        keys_without_tls=keys_without_tls,
-        signer=signer,
-        alarm_file=alarm_file,
-        on_error=on_error,
-    )
+    server = _server_of(options, Loop(record, samples), others, files, on_error)
     if worker is not None:
         server = replace(
             server,
@@ -121,26 +76,61 @@ def serve_live(
             shown=ClientStreams(server.played, elsewhere=lambda: worker.elsewhere),
             metrics=worker.metrics,
         )
-    if key_file is not None and certificate is None and not keys_without_tls:
+    certificate = files.certificate
+    if files.key_file is not None and certificate is None and not options.keys_without_tls:
         remarks = (
             *remarks,
             "Without TLS, viewers of sealed streams need keys of their own (--keys): this server hands out none "
             "(--ssl-certfile, or --keys-without-tls)",
         )
-    lines = [f"{record.source}: {describe(record)}; {_ending(record, samples, whole)}", *remarks]
+    lines = [f"{record.source}: {describe(record)}; {_ending(record, samples, options.whole)}", *remarks]
     for stream, played in server.also:
         lines += [f"{stream} plays {played.record.source}: {describe(played.record)}", *remarks_on(played.record)]
-    connectable = "127.0.0.1" if host in EVERYWHERE else host
-    options = ""
+    connectable = "127.0.0.1" if options.host in EVERYWHERE else options.host
+    of_clients = ""
     if certificate is not None:
         lines.append(f"Certificate: of {', '.join(certificate.names) or 'no name'}, valid until {certificate.until}")
         connectable = certificate.name_for(connectable)
-        options = f" --ca {quote(str(certificate.file))}" if certificate.is_self_signed else ""
+        of_clients = f" --ca {quote(str(certificate.file))}" if certificate.is_self_signed else ""
     try:
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            runner.run(_run(server, connectable, lines, options, worker))
+            runner.run(_run(server, connectable, lines, of_clients, worker))
     except MessageTooLarge as error:
         raise RecordError(f"{error}; shorter frames are smaller (--frame-ms)") from error
+
+
+def _server_of(
+    options: ServeOptions, loop: Loop, others: Sequence[Record], files: ServeFiles, on_error: OnError | None
+) -> LiveServer:
+    """The server that the options describe, as the only process on its port."""
+    return LiveServer(
+        loop=loop,
+        streams=tuple(f"ecg/{number}" for number in range(1, options.streams + 1)),
+        also=tuple(
+            (f"ecg/{number}", Loop(other, None if options.whole else seamless(other)))
+            for number, other in enumerate(others, options.streams + 1)
+        ),
+        frame_seconds=Fraction(options.frame_ms) / 1000,
+        speed=options.speed,
+        alert_seconds=options.alerts,
+        annotations=Annotations(loop.record, loop.played) if options.annotations else None,
+        detect=options.detect,
+        publish=options.publish,
+        host=options.host,
+        port=options.port,
+        ssl=None if files.certificate is None else files.certificate.context,
+        allowed_origins=options.allow_origin,
+        proxies=proxies_of(list(options.trusted_proxy)) if options.trusted_proxy else None,
+        token_file=files.token_file,
+        limits=Limits(connections=options.max_connections, ring_seconds=options.ring_seconds),
+        backplane=_backplane_of(options),
+        versions=options.versions,
+        key_file=files.key_file,
+        keys_without_tls=options.keys_without_tls,
+        signer=files.signer,
+        alarm_file=files.alarm_file,
+        on_error=on_error,
+    )
 
 
 async def _run(server: LiveServer, host: str, lines: Sequence[str], options: str, worker: Worker | None) -> None:
@@ -156,13 +146,26 @@ async def _run(server: LiveServer, host: str, lines: Sequence[str], options: str
                 await server.run(stop, ready=lambda port: worker.ready(told(port)))
 
 
-def _redis(url: str, seconds: float, versions: tuple[int, ...]) -> Backplane:
-    from ...server.redis import backplane_of  # noqa: PLC0415 - needs redis-py
+def _backplane_of(options: ServeOptions) -> Backplane:
+    """What joins this server with others.
 
+    Raises:
+        MissingLibrary: the library for it is not installed.
+        typer.BadParameter: its address is none.
+    """
+    seconds = options.ring_seconds
     try:
-        return backplane_of(url, seconds=seconds, version=4 if versions[-1] >= 4 else 3)
+        if options.redis is not None:
+            from ...server import redis  # noqa: PLC0415 - needs redis-py
+
+            return redis.backplane_of(options.redis, seconds=seconds, version=4 if 4 in options.versions else 3)
+        if options.nats is not None:
+            from ...server import nats  # noqa: PLC0415 - needs nats-py
+
+            return nats.backplane_of(options.nats, seconds=seconds)
     except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--redis") from error
+        raise typer.BadParameter(str(error), param_hint="--redis" if options.nats is None else "--nats") from error
+    return LocalBackplane()
 
 
 def _ending(record: Record, samples: range | None, whole: bool) -> str:

@@ -15,7 +15,6 @@ from ..waiting import telling
 from .files import load_files
 from .options import ServeOptions
 from .run import serve_live
-from .trusted_proxies import proxies_of
 
 if TYPE_CHECKING:
     from .worker import Worker
@@ -42,14 +41,7 @@ def start(options: ServeOptions, worker: Worker | None = None) -> None:
             baseline=options.baseline,
         )
         on_error = None
-        loaded = load_files(
-            certificate=options.ssl_certfile,
-            certificate_key=options.ssl_keyfile,
-            signing_key=options.signing_key,
-            stream_keys=options.stream_keys,
-            alarms=options.alarms,
-            tokens=options.tokens,
-        )
+        loaded = load_files(options)
         if options.error_log is not None or options.audit_log is not None:
             from .logs import open_logs  # noqa: PLC0415 - only with these options
 
@@ -62,34 +54,7 @@ def start(options: ServeOptions, worker: Worker | None = None) -> None:
         with telling(f"reading {source}"):
             recording = recording_of(options.record, options.sampling_rate, options.leads, csv, options.stream)
             others = [recording_of(path, None, None) for path in options.also]
-        serve_live(
-            recording,
-            others=others,
-            streams=tuple(f"ecg/{number}" for number in range(1, options.streams + 1)),
-            frame_ms=options.frame_ms,
-            speed=options.speed,
-            whole=options.whole,
-            alert_seconds=options.alerts,
-            annotations=options.annotations,
-            detect=options.detect,
-            publish=options.publish,
-            host=options.host,
-            port=options.port,
-            certificate=loaded.certificate,
-            allowed_origins=options.allow_origin,
-            proxies=proxies_of(list(options.trusted_proxy)) if options.trusted_proxy else None,
-            token_file=loaded.token_file,
-            redis=options.redis,
-            versions=options.versions,
-            key_file=loaded.key_file,
-            keys_without_tls=options.keys_without_tls,
-            signer=loaded.signer,
-            max_connections=options.max_connections,
-            ring_seconds=options.ring_seconds,
-            alarm_file=loaded.alarm_file,
-            on_error=on_error,
-            worker=worker,
-        )
+        serve_live(options, recording, others, loaded, on_error, worker)
 
 
 def log_of(path: Path, worker: int) -> Path:

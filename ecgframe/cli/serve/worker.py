@@ -1,4 +1,8 @@
-"""One of several processes that serve on one port: what it hears from its parent, and tells it."""
+"""One of several processes that serve on one port, and its connection to the parent process.
+
+Both send messages over it: JSON objects, one in a line. A worker sends one each second, which is empty if nothing has
+changed, as a heartbeat.
+"""
 
 from __future__ import annotations
 
@@ -18,25 +22,25 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-BEAT: Final = 1.0
-"""Seconds from one sign of life to the next."""
+HEARTBEAT_SECONDS: Final = 1.0
+"""Seconds from one heartbeat of a worker to the next."""
 
-LONGEST_LINE: Final = 4 * 1024 * 1024
-"""Bytes of a line between parent and worker."""
+MAX_MESSAGE: Final = 4 * 1024 * 1024
+"""Bytes of a message between parent and worker."""
 
-MOST_STREAMS: Final = 4096
-"""Streams of clients that a worker tells the others, and takes from them."""
+MAX_STREAMS: Final = 4096
+"""Streams of clients that a worker reports, and is told of the other workers."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Worker:
-    """What a worker process is handed.
+    """What a worker process gets from its parent.
 
     Attributes:
         number: its number, from 1.
         count: number of workers.
         sockets: the bound sockets on which all of them listen.
-        line: its end of the line to the parent.
+        connection: its end of the connection to the parent.
         metrics: directory in which the workers add up their metrics.
         elsewhere: the streams that clients publish at the other workers.
     """
@@ -44,7 +48,7 @@ class Worker:
     number: int
     count: int
     sockets: tuple[socket.socket, ...]
-    line: socket.socket
+    connection: socket.socket
     metrics: Path
     elsewhere: tuple[str, ...] = ()
     _writer: asyncio.StreamWriter | None = field(default=None, repr=False)
@@ -54,14 +58,14 @@ class Worker:
         return frozenset(streams[self.number - 1 :: self.count])
 
     def ready(self, lines: list[str]) -> None:
-        """Tell the parent that this worker serves, and what to print about it."""
-        self._tell({"ready": lines})
+        """Report to the parent that this worker serves, and what to print about it."""
+        self._send({"ready": lines})
 
     @asynccontextmanager
     async def connected(self, stop: asyncio.Event, shown: ClientStreams) -> AsyncIterator[None]:
-        """Be in touch with the parent: set ``stop`` when it says so or has ended, and tell it what clients publish."""
-        reader, self._writer = await asyncio.open_connection(sock=self.line, limit=LONGEST_LINE)
-        tasks = [asyncio.create_task(self._hear(reader, stop)), asyncio.create_task(self._live(shown))]
+        """Exchange messages with the parent: set ``stop`` if it says so or has ended; report what clients publish."""
+        reader, self._writer = await asyncio.open_connection(sock=self.connection, limit=MAX_MESSAGE)
+        tasks = [asyncio.create_task(self._receive(reader, stop)), asyncio.create_task(self._report(shown))]
         try:
             yield
         finally:
@@ -72,28 +76,30 @@ class Worker:
             with suppress(ConnectionError):
                 await self._writer.wait_closed()
 
-    async def _hear(self, reader: asyncio.StreamReader, stop: asyncio.Event) -> None:
+    async def _receive(self, reader: asyncio.StreamReader, stop: asyncio.Event) -> None:
+        """Process the messages of the parent until the connection ends."""
         with suppress(ConnectionError):
             while line := await reader.readline():
-                told = json.loads(line)
-                if "stop" in told:
+                message = json.loads(line)
+                if "stop" in message:
                     stop.set()
-                if "elsewhere" in told:
-                    self.elsewhere = tuple(told["elsewhere"])
+                if "elsewhere" in message:
+                    self.elsewhere = tuple(message["elsewhere"])
         if stop.is_set():
             os._exit(1)  # the parent was ended at once, by a second Ctrl-C
         logger.error("the parent process has ended; stopping")
         stop.set()
 
-    async def _live(self, shown: ClientStreams) -> None:
-        told: list[str] = []
+    async def _report(self, shown: ClientStreams) -> None:
+        """Report the streams of clients whenever they have changed, and send a heartbeat otherwise."""
+        reported: list[str] = []
         while True:
-            here = shown.of_clients()[:MOST_STREAMS]
-            self._tell({} if here == told else {"streams": here})
-            told = here
-            await asyncio.sleep(BEAT)
+            streams = shown.of_clients()[:MAX_STREAMS]
+            self._send({} if streams == reported else {"streams": streams})
+            reported = streams
+            await asyncio.sleep(HEARTBEAT_SECONDS)
 
-    def _tell(self, what: dict[str, Any]) -> None:
+    def _send(self, message: dict[str, Any]) -> None:
         assert self._writer is not None
-        if what or not self._writer.transport.get_write_buffer_size():  # a parent that stands still needs no more signs
-            self._writer.write(json.dumps(what).encode() + b"\n")
+        if message or not self._writer.transport.get_write_buffer_size():  # no heartbeats for a parent that hangs
+            self._writer.write(json.dumps(message).encode() + b"\n")

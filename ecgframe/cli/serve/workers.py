@@ -25,7 +25,7 @@ from ..console import say
 from ..logs import log_to_stderr
 from ..plain_errors import plain_errors
 from ..stopping import stop_signals
-from .worker import BEAT, LONGEST_LINE, MOST_STREAMS, Worker
+from .worker import HEARTBEAT_SECONDS, MAX_MESSAGE, MAX_STREAMS, Worker
 from .worker_process import signals_blocked, work
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SILENT_SECONDS: Final = 30.0
-"""Seconds without a sign of life after which a worker is killed and replaced: its event loop hangs."""
+"""Seconds without a heartbeat after which a worker is killed and replaced: its event loop hangs."""
 
 STOP_SECONDS: Final = 14.0
 """Seconds that the workers have to end, before they are killed."""
@@ -44,7 +44,7 @@ STOP_SECONDS: Final = 14.0
 SETTLED_SECONDS: Final = 30.0
 """Seconds after which a worker counts as settled; until then, its replacement waits longer each time."""
 
-LONGEST_PAUSE: Final = 30.0
+MAX_BACKOFF: Final = 30.0
 """Seconds at most before a worker is replaced."""
 
 
@@ -68,8 +68,7 @@ def serve_with_workers(options: ServeOptions, count: int) -> None:
         count: number of workers, above 1.
 
     Raises:
-        typer.Exit: the first worker did not start, and has told why.
-        typer.Exit: the address cannot be listened on, which has been told.
+        typer.Exit: the first worker did not start, or the address cannot be listened on. The reason has been printed.
     """
     with plain_errors(), log_to_stderr(options.log_level, options.log_json), _metrics() as directory:
         code = asyncio.run(_serve(options, count, directory))
@@ -94,26 +93,26 @@ class _Process:
     Attributes:
         number: number of the worker.
         process: the process.
-        began: when it began, in seconds of the monotonic clock.
-        heard: when it was last heard.
-        ready: the lines to print, once it serves.
-        ended: done when its end of the line is closed.
-        streams: what its clients publish.
         writer: writes to it.
+        ready: the lines to print, once it serves.
+        started: when it was started, in seconds of the monotonic clock.
+        last_heartbeat: when its last message came.
+        receiving: receives its messages; done when its end of the connection is closed.
+        streams: what its clients publish.
     """
 
     number: int
     process: BaseProcess
     writer: asyncio.StreamWriter
     ready: asyncio.Future[list[str]]
-    began: float = field(default_factory=time.monotonic)
-    heard: float = field(default_factory=time.monotonic)
-    ended: asyncio.Task[None] | None = None
+    started: float = field(default_factory=time.monotonic)
+    last_heartbeat: float = field(default_factory=time.monotonic)
+    receiving: asyncio.Task[None] | None = None
     streams: tuple[str, ...] = ()
 
-    def tell(self, what: dict[str, Any]) -> None:
-        """Tell it something. What a worker that ends does not read is lost."""
-        self.writer.write(json.dumps(what).encode() + b"\n")
+    def send(self, message: dict[str, Any]) -> None:
+        """Send it a message, which is lost if the worker ends before it has read it."""
+        self.writer.write(json.dumps(message).encode() + b"\n")
 
 
 class Workers:
@@ -151,9 +150,9 @@ class Workers:
             await self._end()
 
     async def _keep_serving(self) -> None:
-        """Start all workers, tell where they serve, and replace them.
+        """Start all workers, print where they serve, and replace those that end.
 
-        The first one starts alone, so that what is wrong with a file is told once.
+        The first one starts alone, so that an error in a file is printed once.
 
         Raises:
             DidNotStart: one of them has ended before it served.
@@ -161,11 +160,11 @@ class Workers:
         lines = await self._start(1)
         await asyncio.gather(*(self._start(number) for number in range(2, self._count + 1)))
         logger.info("%s serve on port %d", counted(self._count, "worker"), self._sockets[0].getsockname()[1])
-        say(f"Workers: {self._count}, joined by Redis", *lines)
-        async with asyncio.TaskGroup() as tending:
+        say(f"Workers: {self._count}, joined by {'Redis' if self._options.nats is None else 'NATS'}", *lines)
+        async with asyncio.TaskGroup() as group:
             for number in range(1, self._count + 1):
-                tending.create_task(self._tend(number))
-            tending.create_task(self._watch())
+                group.create_task(self._keep_running(number))
+            group.create_task(self._kill_hanging())
 
     async def _start(self, number: int) -> list[str]:
         """Start a worker; return what to print once it serves.
@@ -174,46 +173,48 @@ class Workers:
             DidNotStart: it has ended before.
         """
         ours, theirs = socket.socketpair()
-        worker = Worker(number=number, count=self._count, sockets=self._sockets, line=theirs, metrics=self._metrics)
+        worker = Worker(
+            number=number, count=self._count, sockets=self._sockets, connection=theirs, metrics=self._metrics
+        )
         process = self._context.Process(
             target=work, args=(self._options, worker), name=f"ecgframe worker {number}", daemon=True
         )
         with signals_blocked():
             process.start()
         theirs.close()
-        reader, writer = await asyncio.open_connection(sock=ours, limit=LONGEST_LINE)
+        reader, writer = await asyncio.open_connection(sock=ours, limit=MAX_MESSAGE)
         one = _Process(number=number, process=process, writer=writer, ready=asyncio.get_running_loop().create_future())
         self._running[number] = one
-        one.ended = asyncio.create_task(self._hear(reader, one))
-        either: list[asyncio.Future[Any]] = [one.ended, one.ready]
+        one.receiving = asyncio.create_task(self._receive(reader, one))
+        either: list[asyncio.Future[Any]] = [one.receiving, one.ready]
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if not one.ready.done():
-            code = await self._code_of(one)
+            code = await self._exit_code(one)
             raise DidNotStart(code)
-        self._tell_streams()
+        self._send_streams()
         logger.info("worker %d serves, process %d", number, process.pid, extra={"worker": number, "pid": process.pid})
         return one.ready.result()
 
-    async def _hear(self, reader: asyncio.StreamReader, one: _Process) -> None:
-        """Take what a worker tells, until its end of the line is closed."""
-        with suppress(ConnectionError, ValueError):  # the latter: half a line, of one that was killed
+    async def _receive(self, reader: asyncio.StreamReader, one: _Process) -> None:
+        """Process the messages of a worker until it closes the connection."""
+        with suppress(ConnectionError, ValueError):  # the latter: half a message, of one that was killed
             while line := await reader.readline():
-                one.heard = time.monotonic()
-                told = json.loads(line)
-                if "ready" in told and not one.ready.done():
-                    one.ready.set_result(told["ready"])
-                if "streams" in told:
-                    one.streams = tuple(told["streams"])
-                    self._tell_streams()
+                one.last_heartbeat = time.monotonic()
+                message = json.loads(line)
+                if "ready" in message and not one.ready.done():
+                    one.ready.set_result(message["ready"])
+                if "streams" in message:
+                    one.streams = tuple(message["streams"])
+                    self._send_streams()
 
-    def _tell_streams(self) -> None:
-        """Tell each worker what clients publish at the others."""
+    def _send_streams(self) -> None:
+        """Send each worker the streams that clients publish at the others."""
         for one in self._running.values():
             names = {name for other in self._running.values() if other is not one for name in other.streams}
-            one.tell({"elsewhere": sorted(names)[:MOST_STREAMS]})
+            one.send({"elsewhere": sorted(names)[:MAX_STREAMS]})
 
-    async def _code_of(self, one: _Process) -> int:
-        """The exit code of a worker that has closed its line."""
+    async def _exit_code(self, one: _Process) -> int:
+        """The exit code of a worker that has closed its connection."""
         await asyncio.to_thread(one.process.join, STOP_SECONDS)
         if one.process.is_alive():
             one.process.kill()
@@ -221,44 +222,42 @@ class Workers:
         one.writer.close()
         return one.process.exitcode or 0
 
-    async def _tend(self, number: int) -> None:
+    async def _keep_running(self, number: int) -> None:
         """Replace a worker whenever it has ended."""
-        pause = 0.0
+        backoff = 0.0
         while True:
             one = self._running[number]
-            assert one.ended is not None
-            await asyncio.wait({one.ended})
-            code = await self._code_of(one)
+            assert one.receiving is not None
+            await asyncio.wait({one.receiving})
+            code = await self._exit_code(one)
             one.streams = ()
-            self._tell_streams()
-            if time.monotonic() - one.began > SETTLED_SECONDS:
-                pause = 0.0
+            self._send_streams()
+            if time.monotonic() - one.started > SETTLED_SECONDS:
+                backoff = 0.0
             logger.error(
                 "worker %d, process %d, has ended with %s; %s",
                 number,
                 one.process.pid,
-                _ending(code),
-                f"another one starts in {pause:g} s" if pause else "another one starts now",
+                _describe_exit(code),
+                f"another one starts in {backoff:g} s" if backoff else "another one starts now",
                 extra={"worker": number, "pid": one.process.pid, "code": code},
             )
-            await asyncio.sleep(pause)
-            pause = min(max(1.0, 2 * pause), LONGEST_PAUSE)
-            with suppress(DidNotStart):  # the next turn tells it
+            await asyncio.sleep(backoff)
+            backoff = min(max(1.0, 2 * backoff), MAX_BACKOFF)
+            with suppress(DidNotStart):  # the next iteration logs it
                 await self._start(number)
 
-    async def _watch(self) -> None:
-        """Kill workers that show no sign of life; they are replaced then."""
+    async def _kill_hanging(self) -> None:
+        """Kill workers that send no heartbeats; they are replaced then."""
         while True:
             before = time.monotonic()
-            await asyncio.sleep(BEAT)
+            await asyncio.sleep(HEARTBEAT_SECONDS)
             now = time.monotonic()
             for one in self._running.values():
-                if now - before > 2 * BEAT:  # this process itself stood still, and so may have the workers
-                    one.heard = now
-                elif one.ready.done() and now - one.heard > SILENT_SECONDS and one.process.is_alive():
-                    logger.error(
-                        "worker %d shows no sign of life; killing it", one.number, extra={"worker": one.number}
-                    )
+                if now - before > 2 * HEARTBEAT_SECONDS:  # this process was suspended, and so may have been the workers
+                    one.last_heartbeat = now
+                elif one.ready.done() and now - one.last_heartbeat > SILENT_SECONDS and one.process.is_alive():
+                    logger.error("worker %d sends no heartbeats; killing it", one.number, extra={"worker": one.number})
                     one.process.kill()
 
     async def _end(self) -> None:
@@ -267,17 +266,17 @@ class Workers:
         logger.info("stopping %s", counted(len(alive), "worker"))
         for one in alive:
             if one.ready.done():
-                one.tell({"stop": True})
+                one.send({"stop": True})
             else:
                 one.process.kill()
         with suppress(TimeoutError):
             async with asyncio.timeout(STOP_SECONDS):
-                await asyncio.gather(*(one.ended for one in alive if one.ended is not None))
+                await asyncio.gather(*(one.receiving for one in alive if one.receiving is not None))
         for one in alive:
-            if one.ended is not None and not one.ended.done():
+            if one.receiving is not None and not one.receiving.done():
                 logger.error("worker %d did not end within %g s; killing it", one.number, STOP_SECONDS)
                 one.process.kill()
-            await self._code_of(one)
+            await self._exit_code(one)
 
 
 @contextmanager
@@ -290,7 +289,7 @@ def _metrics() -> Iterator[Path]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _ending(code: int) -> str:
+def _describe_exit(code: int) -> str:
     if code < 0:
         with suppress(ValueError):
             return signal.Signals(-code).name

@@ -9,7 +9,6 @@ delivers its own messages itself, with its last estimate of Redis' clock, and ke
 from __future__ import annotations
 
 import asyncio
-import math
 import uuid
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -19,11 +18,12 @@ from ...errors import PermissionDenied
 from ...protocol import LARGEST_LENGTH, Flag, Form, MessageType
 from ...session import StreamPosition
 from ..attesting import encode_attestation
-from ..backplane import UNNUMBERED, Deliver
-from ..logs import log_failure, logger
+from ..backplane import UNNUMBERED
+from ..logs import logger
 from ..opening import Opening
 from ..placing import note_placed
 from ..publisher import Publisher
+from ..remote_backplane import RemoteBackplane
 from ..tasks import begin
 from ..timestamps import system_clock
 from .clock import RedisClock
@@ -64,7 +64,7 @@ LONGEST_PAUSE: Final = 1.0
 """Seconds between two attempts to reach Redis."""
 
 
-class RedisBackplane:
+class RedisBackplane(RemoteBackplane):
     """The backplane of servers that share one Redis (6.2 or newer).
 
     Redis keeps recent messages of each stream, so that viewers can resume on another server. If Redis loses messages,
@@ -98,6 +98,8 @@ class RedisBackplane:
         ValueError: redis-py cannot parse the URL, a number is not finite and above 0, or the version is not 3 or 4.
     """
 
+    engine = "Redis"
+
     def __init__(
         self,
         redis: str | Redis,
@@ -110,10 +112,7 @@ class RedisBackplane:
         version: Literal[3, 4] = 3,
         clock: Callable[[], int] | None = None,
     ) -> None:
-        bounds = {"seconds": seconds, "max_bytes": max_bytes, "outbox_bytes": outbox_bytes, "patience": patience}
-        for name, value in bounds.items():
-            if not 0 < value < math.inf:
-                raise ValueError(f"{name} is a finite number above 0, not {value}")
+        super().__init__(seconds=seconds, max_bytes=max_bytes, outbox_bytes=outbox_bytes, patience=patience)
         if version not in {3, 4}:
             raise ValueError(f"version is 3 or 4, not {version}")
         self.version: int = version
@@ -122,42 +121,22 @@ class RedisBackplane:
         self._keys = Keys(prefix, self._origin)
         self._kept = round(seconds * 1_000_000)
         self._max_bytes = max_bytes
-        self._patience = patience
         self._streams = FollowedStreams(self._make_stream)
         self._outbox = Outbox(seconds, outbox_bytes)
         self._clock = RedisClock(clock or system_clock)
         self._reader = Reader(self._streams, self._clock, patience, self._has_read)
         self._writer = Writer(self._streams, self._outbox, patience, self._has_written)
-        self._deliver: Deliver | None = None
         self._envelopes: Envelopes | None = None
         self._proofs: Proofs | None = None
-        self._running: asyncio.Task[None] | None = None
-        self._tried = asyncio.Event()
         self._news = asyncio.Event()
         self._commands: Commands | None = None
         self._connected = False
-        self._up = False
-        self._closing = False
         self._run_id: str | None = None  # run id of the Redis that was read last
         self._last_number = 0
-        self._times_up = 0
         self._rewritten = 0
         self._epochs_ended = 0
+        self._backoff = pauses(LONGEST_PAUSE)
         self._leaving: set[asyncio.Task[None]] = set()
-
-    async def open(self, deliver: Deliver) -> None:
-        """Start the backplane. If Redis does not answer within ``patience``, return anyway and keep trying.
-
-        Raises:
-            RuntimeError: another handler has opened it.
-        """
-        if self._running is not None:
-            raise RuntimeError("a RedisBackplane serves one handler; make another one for this")
-        self._deliver = deliver
-        self._running = asyncio.create_task(self._run(), name="ecgframe Redis backplane")
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._patience):
-                await self._tried.wait()
 
     def seal_with(self, envelopes: Envelopes) -> None:
         """Seal the messages of sealed streams for the way through Redis. See ``NumberedBackplane.seal_with``.
@@ -427,10 +406,8 @@ class RedisBackplane:
         with suppress(TimeoutError):
             async with asyncio.timeout(self._patience if self._up else 0):
                 await asyncio.shield(self._running)
-        self._running.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._running
-        self._continue_alone()
+        await self._stop()
+        self._leave_redis()
         self._deliver = None
 
     def stats(self) -> dict[str, int | float | bool]:
@@ -463,26 +440,24 @@ class RedisBackplane:
             "unopened_total": 0 if self._envelopes is None else self._envelopes.unopened,
             "rewritten_total": self._rewritten,
             "refused_total": self._reader.refused,
-            "reconnections_total": max(0, self._times_up - 1),
+            "reconnections_total": self._reconnections,
             "epochs_total": self._epochs_ended,
         }
 
     def _follow(self, stream: str, since: int) -> FollowedStream:
-        if self._deliver is None:
-            raise RuntimeError("the backplane is not open")
+        self._opened()
         followed = self._streams.follow(stream, since)
         if followed.behind:
             self._writer.wake_reader()
         return followed
 
     def _make_stream(self, stream: str, since: int) -> FollowedStream:
-        assert self._deliver is not None
         return FollowedStream(
             stream,
             self._keys.stream(stream),
             since,
             origin=self._origin,
-            deliver=self._deliver,
+            deliver=self._opened(),
             numbers_key=self._keys.numbers(stream),
             is_numbered=self.version >= 4 and stream not in UNNUMBERED,
             opener=None if self._envelopes is None or stream in UNNUMBERED else self._envelopes.opener(stream),
@@ -500,16 +475,11 @@ class RedisBackplane:
 
     # --- connecting to Redis ---
 
-    async def _run(self) -> None:
-        backoff = pauses(LONGEST_PAUSE)
-        failures = 0
-        while not self._closing:
-            try:
-                await self._converse()
-            except Exception as error:
-                failures = 1 if self._up else failures + 1
-                self._handle_failure(error)
-                await asyncio.sleep(backoff.compute(failures))
+    def _pause(self, failures: int) -> float:
+        return self._backoff.compute(failures)
+
+    def _is_absence(self, error: BaseException) -> bool:
+        return is_absence(error)
 
     async def _converse(self) -> None:
         """Connect to Redis, then read and write until the backplane is closed.
@@ -597,24 +567,14 @@ class RedisBackplane:
         """Publish through Redis again once it has the messages of this server, and all of its messages were read."""
         if self._up or not self._writer.is_nearly_done or any(followed.behind for followed in self._streams):
             return
-        self._up = True
-        self._times_up += 1
-        self._tried.set()
-        logger.info("connected to Redis; other servers have missed %d messages so far", self._writer.lost)
+        self._note_connected(self._writer.lost)
 
-    def _handle_failure(self, error: BaseException) -> None:
-        while isinstance(error, BaseExceptionGroup):
-            error = error.exceptions[0]
-        if not is_absence(error):
-            log_failure("the Redis backplane", error)
-        elif self._up or not self._tried.is_set():
-            text = str(error) or f"no answer within {self._patience} s"
-            logger.warning("Redis is unreachable, messages stay on this server until it is back: %s", text)
-        self._continue_alone()
-        self._tried.set()
+    def _continue_alone(self, error: BaseException) -> None:
+        self._note_failure(error)
+        self._leave_redis()
 
-    def _continue_alone(self) -> None:
-        """Continue without Redis: deliver the messages of this server that were to be read from it."""
+    def _leave_redis(self) -> None:
+        """Deliver the messages of this server that were to be read from Redis."""
         self._up = self._connected = False
         self._commands = None
         self._news.set()

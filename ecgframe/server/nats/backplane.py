@@ -1,4 +1,4 @@
-"""``NatsBackplane``: joins several servers through NATS JetStream. Needs the extra ``nats``.
+"""Joins several servers through NATS JetStream.
 
 JetStream keeps the messages of all streams for some seconds, each stream under a subject of its own, and publishes once
 more what it has stored, for the servers that follow the stream. Every server delivers what JetStream has stored, its
@@ -20,31 +20,32 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from enum import Enum
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any, Final
 
-from ..libraries import library
-from ..protocol import LARGEST_TIMESTAMP
-from .backplane import Backplane, Deliver
-from .logs import log_failure, logger
-from .tasks import begin
-from .timestamps import system_clock
+from ...libraries import library
+from ...protocol import LARGEST_TIMESTAMP
+from ..logs import logger
+from ..remote_backplane import RemoteBackplane
+from ..tasks import begin
+from ..timestamps import system_clock
 
 if TYPE_CHECKING:
     import nats
+    from nats.aio import client as aio
     from nats.aio.client import Client
     from nats.aio.msg import Msg
     from nats.aio.subscription import Subscription
     from nats.js import JetStreamContext, api
     from nats.js import errors as js_errors
 
-    from ..codec import EncodedFrame
+    from ...codec import EncodedFrame
 else:
-    nats, api, js_errors = (
-        library(name, extra="nats", purpose="the NATS backplane") for name in ("nats", "nats.js.api", "nats.js.errors")
+    nats, aio, api, js_errors = (
+        library(name, extra="nats", purpose="the NATS backplane")
+        for name in ("nats", "nats.aio.client", "nats.js.api", "nats.js.errors")
     )
-
-__all__ = ["NatsBackplane"]
 
 MiB: Final = 1024 * 1024
 
@@ -150,7 +151,7 @@ class _Followed:
     reading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
-class NatsBackplane:
+class NatsBackplane(RemoteBackplane):
     """The backplane of servers that share NATS with JetStream (2.9 or newer), for versions 1 to 3 of the protocol.
 
     JetStream keeps recent messages of each stream, so that viewers can resume on another server. Messages are ordered
@@ -179,6 +180,8 @@ class NatsBackplane:
         ValueError: the name has other characters, or a number is not finite and above 0.
     """
 
+    engine = "NATS"
+
     def __init__(
         self,
         servers: str | Sequence[str],
@@ -193,22 +196,14 @@ class NatsBackplane:
         options: Mapping[str, Any] | None = None,
         clock: Callable[[], int] | None = None,
     ) -> None:
-        bounds = {
-            "seconds": seconds,
-            "max_bytes": max_bytes,
-            "outbox_bytes": outbox_bytes,
-            "patience": patience,
-            "replicas": replicas,
-        }
-        for of, value in bounds.items():
-            if not 0 < value < math.inf:
-                raise ValueError(f"{of} is a finite number above 0, not {value}")
+        super().__init__(
+            seconds=seconds, max_bytes=max_bytes, outbox_bytes=outbox_bytes, patience=patience, replicas=replicas
+        )
         if not name or not all(each.isascii() and (each.isalnum() or each in "-_") for each in name):
             raise ValueError(f"the name of a stream of JetStream has letters, digits, - and _: {name!r}")
         self._servers = [servers] if isinstance(servers, str) else list(servers)
         self._name = name
         self._seconds = seconds
-        self._patience = patience
         self._outbox_bytes = outbox_bytes
         self._options = dict(options or {})
         self._config = api.StreamConfig(
@@ -225,35 +220,17 @@ class NatsBackplane:
         self._clock = clock or system_clock
         self._origin = uuid.uuid4().hex
         self._last_number = 0
-        self._deliver: Deliver | None = None
         self._client: Client | None = None
         self._stream: JetStreamContext | None = None
         self._created: Any = None
         self._streams: dict[str, _Followed] = {}
         self._outbox: OrderedDict[int, _Message] = OrderedDict()  # by number
         self._waiting_bytes = 0
-        self._running: asyncio.Task[None] | None = None
-        self._tried = asyncio.Event()
         self._down = asyncio.Event()
-        self._up = self._told_full = False
-        self._times_up = 0
+        self._told_full = False
         self._lag = 0.0
         self._lost = self._restamped = self._refused = self._missed = 0
         self._tasks: set[asyncio.Task[Any]] = set()
-
-    async def open(self, deliver: Deliver) -> None:
-        """Start the backplane. If JetStream does not answer within ``patience``, return anyway and keep trying.
-
-        Raises:
-            RuntimeError: another handler has opened it.
-        """
-        if self._running is not None:
-            raise RuntimeError("a NatsBackplane serves one handler; make another one for this")
-        self._deliver = deliver
-        self._running = asyncio.create_task(self._run(), name="ecgframe NATS backplane")
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._patience):
-                await self._tried.wait()
 
     async def join(self, stream: str, since: int) -> int:
         """Follow a stream. See ``Backplane.join``.
@@ -303,16 +280,15 @@ class NatsBackplane:
 
     async def close(self) -> None:
         """Stop the backplane. Waiting messages are still stored if JetStream takes them within ``patience``."""
-        if self._running is None or self._deliver is None:
+        if self._running is None or self._closing:
             return
+        self._closing = True
         if self._up:
             with suppress(Exception):
                 async with asyncio.timeout(self._patience):
                     while any(followed.publishing for followed in self._streams.values()):
                         await asyncio.sleep(0.001)
-        self._running.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._running
+        await self._stop()
         self._up = False
         await self._disconnect()
         self._deliver = None
@@ -339,7 +315,7 @@ class NatsBackplane:
             "restamped_total": self._restamped,
             "missed_total": self._missed,
             "refused_total": self._refused,
-            "reconnections_total": max(0, self._times_up - 1),
+            "reconnections_total": self._reconnections,
         }
 
     # --- publishing ---
@@ -466,8 +442,7 @@ class NatsBackplane:
     # --- reading ---
 
     def _follow(self, stream: str, since: int) -> _Followed:
-        if self._deliver is None:
-            raise RuntimeError("the backplane is not open")
+        self._opened()
         followed = self._streams.get(stream)
         if followed is None:
             followed = self._streams[stream] = _Followed(stream, since)
@@ -606,18 +581,18 @@ class NatsBackplane:
 
     # --- the connection ---
 
-    async def _run(self) -> None:
-        while True:
-            try:
-                if self._client is None:
-                    await self._connect()
-                await self._agree()
-                self._down.clear()
-                await self._down.wait()
-            except Exception as error:
-                self._continue_alone(error)
-            self._tried.set()
-            await asyncio.sleep(AGAIN)
+    async def _converse(self) -> None:
+        self._down.clear()
+        if self._client is None:
+            await self._connect()
+        await self._agree()
+        await self._down.wait()
+
+    def _pause(self, failures: int) -> float:
+        return AGAIN
+
+    def _is_absence(self, error: BaseException) -> bool:
+        return isinstance(error, (OSError, TimeoutError, nats.errors.Error, _Unusable))
 
     async def _connect(self) -> None:
         async def ignore(*arguments: Any) -> None:
@@ -636,8 +611,15 @@ class NatsBackplane:
             "disconnected_cb": lost,
             "closed_cb": ignore,
         }
-        self._client = await nats.connect(self._servers, **settings)
-        self._stream = self._client.jetstream(timeout=max(self._patience, CLOCKS))
+        is_secure = "tls" in settings or any(url.startswith("tls://") for url in self._servers)
+        client = _EncryptedClient() if is_secure else aio.Client()
+        try:
+            await client.connect(self._servers, **settings)
+        except BaseException:
+            await self._close(client)
+            raise
+        self._client = client
+        self._stream = client.jetstream(timeout=max(self._patience, CLOCKS))
         for followed in self._streams.values():
             followed.subscription = None
 
@@ -646,6 +628,8 @@ class NatsBackplane:
         _, stream = self._reached()
         try:
             info = await stream.add_stream(self._config)
+        except js_errors.ServiceUnavailableError:
+            raise _Unusable("JetStream does not answer; is it enabled (nats-server -js)?") from None
         except js_errors.APIError as error:
             if error.err_code != _OTHER_CONFIG:
                 raise
@@ -653,6 +637,8 @@ class NatsBackplane:
             found = info.config
             if found.subjects != self._config.subjects or found.republish != self._config.republish:
                 raise _Unusable(f"the stream {self._name!r} of JetStream is for something else") from None
+            if info.created != self._created:
+                self._warn_of_settings(found)
         if self._created not in (None, info.created):
             logger.warning("NATS has lost what it kept: other servers may not have read the last messages")
             for followed in self._streams.values():  # JetStream has lost all, and counts anew
@@ -663,11 +649,19 @@ class NatsBackplane:
             async with asyncio.TaskGroup() as levelling:
                 for followed in behind:
                     levelling.create_task(self._level(followed, at_once))
-        self._up = True
         self._told_full = False
-        self._times_up += 1
-        self._tried.set()
-        logger.info("connected to NATS; other servers have missed %d messages so far", self._lost)
+        self._note_connected(self._lost)
+
+    def _warn_of_settings(self, found: api.StreamConfig) -> None:
+        """Log which settings of the stream of JetStream, which another server has made, are not those of this one."""
+        differing = [
+            f"{name} is {there}, not {here}"
+            for name in ("max_age", "max_bytes", "num_replicas", "storage")
+            if (there := _setting(found, name)) != (here := _setting(self._config, name))
+        ]
+        if differing:
+            text = "the stream %r of JetStream keeps the settings with which it was made: %s"
+            logger.warning(text, self._name, "; ".join(differing))
 
     async def _level(self, followed: _Followed, at_once: asyncio.Semaphore) -> None:
         """Read what JetStream has of a stream, and store what waits for it."""
@@ -696,17 +690,10 @@ class NatsBackplane:
         return self._client, self._stream
 
     def _continue_alone(self, error: BaseException) -> None:
-        was_up, self._up = self._up, False
-        while isinstance(error, BaseExceptionGroup):
-            error = error.exceptions[0]
+        was_up = self._up
+        error = self._note_failure(error)
         for followed in self._streams.values():
             followed.is_level = False
-        is_absence = isinstance(error, (OSError, TimeoutError, nats.errors.Error, _Unusable))
-        if not is_absence:
-            log_failure("the NATS backplane", error)
-        elif was_up or not self._tried.is_set():
-            text = str(error) or f"no answer within {self._patience} s"
-            logger.warning("NATS is unreachable, messages stay on this server until it is back: %s", text)
         if was_up or not isinstance(error, _Unusable):
             client, self._client, self._stream = self._client, None, None
             if client is not None:
@@ -728,6 +715,20 @@ class NatsBackplane:
                 await client.close()
 
 
+def _setting(config: api.StreamConfig, name: str) -> object:
+    value = getattr(config, name)
+    return value.value if isinstance(value, Enum) else value
+
+
+class _EncryptedClient(aio.Client):
+    """A client for TLS only: nats-py sends the password, and all else, in plain to a server that asks for no TLS."""
+
+    def _connect_command(self) -> bytes:
+        if not self._server_info.get("tls_required"):
+            raise nats.errors.Error("the server does not ask for TLS, which tls:// requires")
+        return super()._connect_command()
+
+
 def _read_headers(headers: Mapping[str, str], data: bytes) -> tuple[int, list[tuple[int, int, bytes]]] | None:
     """Read a message of JetStream.
 
@@ -746,7 +747,3 @@ def _read_headers(headers: Mapping[str, str], data: bytes) -> tuple[int, list[tu
     ends = list(accumulate(sizes))
     frames = [data[end - size : end] for end, size in zip(ends, sizes, strict=True)]
     return before, list(zip(times, numbers, frames, strict=True))
-
-
-if TYPE_CHECKING:
-    _is_whole: type[Backplane] = NatsBackplane
