@@ -46,6 +46,7 @@ from .memory import InboxesLimit
 from .pace import Pace
 from .playback import MOST_AT_ONCE, Playback
 from .publisher import Publisher
+from .resuming import begin_to_watch
 from .sealing import Seals
 from .stats import ServerStats
 from .stream import Stream
@@ -254,30 +255,22 @@ class Connection:
         name, since = stream.name, request.since
         keys = self._keys_for(name, wants_keys=request.wants_keys)
         if name in self.subscriptions and since is None and request.epoch is None:
-            binding = stream.binding(self.writer)
+            binding = stream.viewers.binding(self.writer)
             if binding is not None:
                 binding = binding._replace(templates=())  # it has them
             self.session.answer_subscription(name, "subscribed", binding=binding, keys=keys)
         else:
             self._note_end_of(name, "begins anew")
             self._take_back(name)
-            start, after = self._begin(stream, request, clock)
-            if request.catch_up is not None:
-                skipped = stream.skip(self.writer, clock.now - round(1_000_000 * request.catch_up))
-                start = start if skipped is None else skipped + 1
-            binding = stream.binding(self.writer, request.epoch, after)
-            if binding is not None:
-                if since is None:
-                    start = None  # its numbers say it
-                elif start is None and binding.epoch == request.epoch and binding.next > after + 1:
-                    start = stream.kept_from(since)
-                binding = stream.sealed_binding(binding, self.session)
+            start, binding, is_known = begin_to_watch(stream, self.writer, request, clock)
+            if is_known is not None:
+                self._shared.stats.resumes["known" if is_known else "unknown"] += 1
             self.session.answer_subscription(name, "subscribed", start=start, binding=binding, keys=keys)
             self.subscriptions[name] = stream
             self.watched_since.setdefault(name, time.time())
-            self.audit.watches(name, since, stream.next_for(self.writer))
-            if stream.is_behind(self.writer):
-                self.writer.bring_up_to_date(stream)
+            self.audit.watches(name, since, stream.viewers.next_for(self.writer))
+            if stream.viewers.is_behind(self.writer):
+                self.writer.bring_up_to_date(stream.viewers)
         self.writer.flush()
 
     def _keys_for(self, name: str, *, wants_keys: bool) -> tuple[Key, ...]:
@@ -312,85 +305,12 @@ class Connection:
         self.session.hand_out(name, keys)
         self.writer.flush()
 
-    def _begin(self, stream: Stream, request: SubscribeRequested, clock: StreamClock) -> tuple[int | None, int]:
-        """Watch a stream from where the peer wants to.
-
-        Returns:
-            The time from which messages follow, in microseconds since 1970, as ``answer_subscription`` takes it; and
-            the number after which they follow, 0 if it is not that of the peer.
-        """
-        since, resumes = request.since, self._shared.stats.resumes
-        if self._resume_by_number(stream, request, clock):
-            resumes["known"] += 1
-            return None, request.after or 0
-        if self._resume_after_an_epoch(stream, request):
-            resumes["known"] += 1
-            return None, 0
-        if since is None:
-            resumes["unknown"] += request.after is not None
-            return self._follow(stream, clock), 0
-        if request.is_moment or not self.session.timed:
-            start = stream.resume_at(self.writer, since, clock.now)
-        elif clock.is_shared:
-            start = stream.resume_shared(self.writer, since, clock.now, is_whole=clock.is_whole)
-        else:
-            start = stream.resume_after(self.writer, since)
-        resumes["known" if start is None else "unknown"] += 1
-        return start, 0
-
-    def _resume_by_number(self, stream: Stream, request: SubscribeRequested, clock: StreamClock) -> bool:
-        """Watch from a number on, if the peer named one of an epoch that is known here. Returns whether it did."""
-        numbering = stream.numbering
-        if numbering is None or self.session.version < 4:
-            return False
-        stream.note_reader(self.writer)
-        if request.after is None or request.epoch is None:
-            return False
-        ids = numbering.ids_of(request.epoch)
-        if numbering.id in ids and request.after >= numbering.next and numbering.publisher is None:
-            if clock.is_whole or not numbering.is_shared:
-                return False  # no message has that number
-            stream.resume_ahead(self.writer, request.after)
-            return True
-        # A publisher may send again what the viewer has, to a server that has forgotten it.
-        return stream.resume_within(self.writer, ids, request.after)
-
-    def _resume_after_an_epoch(self, stream: Stream, request: SubscribeRequested) -> bool:
-        """Watch from the beginning of the present epoch on, if the peer named the one before, whose end is known.
-
-        Returns:
-            True if it did.
-        """
-        numbering = stream.numbering
-        if numbering is None or self.session.version < 4 or request.after is None:
-            return False
-        if numbering.present.ends_before != request.epoch:
-            return False
-        stream.resume_after_number(self.writer, 0)
-        return True
-
-    def _follow(self, stream: Stream, clock: StreamClock) -> int | None:
-        """Watch from now on.
-
-        Returns:
-            The position that SUBSCRIPTION_ACK gives, in microseconds since 1970: the timestamp from which the peer can
-            resume, or the time if its frames have no timestamps. None if it cannot resume, or can resume from the time
-            of the answer.
-        """
-        start = stream.follow(self.writer)
-        if not self.session.negotiated:
-            return None
-        if not self.session.timed:
-            return max(start, clock.now)
-        # With an empty ring, other servers may not know that timestamp; they all know the time of this answer.
-        return None if clock.is_shared and not stream.ring else start
-
     def _name_streams(self) -> None:
         """Tell a peer that has agreed on version 4 the numbers of the streams that it watched before."""
         for name, stream in self.subscriptions.items():
             stream.note_reader(self.writer)
-            if (binding := stream.binding(self.writer)) is not None:
-                binding = stream.sealed_binding(binding, self.session)
+            if (binding := stream.viewers.binding(self.writer)) is not None:
+                binding = stream.announcer.sealed_binding(binding, self.session)
                 self.session.answer_subscription(name, "subscribed", binding=binding)
 
     @property
@@ -457,7 +377,7 @@ class Connection:
 
     def _note_end_of(self, name: str, why: str) -> None:
         if (stream := self.subscriptions.get(name)) is not None:
-            self.audit.watched(name, stream.next_for(self.writer), why)
+            self.audit.watched(name, stream.viewers.next_for(self.writer), why)
 
     def _take_back(self, name: str) -> None:
         """Discard the data of a stream that waits, from version 4 on. See ``Sender.take_back``."""

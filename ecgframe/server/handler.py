@@ -194,7 +194,7 @@ class WebSocketBinaryHandler:
             signer if self._attests else None,
             linger,
         )
-        self._attesting = Attesting(self._streams.__iter__, self._wall_clock_us, self._numbered)
+        self._attesting = Attesting(self._streams.attestations, self._wall_clock_us, self._numbered)
         self._fan_out = FanOut(encodings, portions, Publication.outgoing, Publication.keep, note_sent)
         self._lanes = Lanes()
         self._at_once = min(self.settings.max_payload, ENCODED_AT_ONCE)

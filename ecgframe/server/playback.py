@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from ..session import HistoryRequested
     from .encodings import Encodings
     from .publication import Publication
-    from .stream import Stream, Viewer
+    from .stream import Stream
+    from .viewers import Viewer
 
 MOST_AT_ONCE: Final = 4
 """Histories that a connection may be sent at once."""
@@ -95,7 +96,7 @@ class Playback:
         if first is None or first.position is None or epoch is None:
             self._end = self._next
             return None
-        binding = self.stream.sealed_binding(epoch.binding(first.position.number), self._viewer.session)
+        binding = self.stream.announcer.sealed_binding(epoch.binding(first.position.number), self._viewer.session)
         templates = tuple(frame[:20] + self._id.to_bytes(4, "big") + frame[24:] for frame in binding.templates)
         return HistoryPart(binding._replace(id=self._id, templates=templates), last + 1, more)
 

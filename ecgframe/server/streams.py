@@ -23,8 +23,10 @@ from .playback import Playback
 from .portions import Portions
 from .publisher import Novelties
 from .sealing import Seals
-from .stream import Hold, Stream, Viewer
+from .stream import Hold, Stream
+from .stream_attestations import StreamAttestations
 from .tasks import begin
+from .viewers import Viewer
 
 if TYPE_CHECKING:
     from ..signing import SigningKey
@@ -114,6 +116,10 @@ class Streams:
         """Iterate over the streams in memory."""
         return iter(self._streams.values())
 
+    def attestations(self) -> Iterator[StreamAttestations]:
+        """Iterate over the attestations of the streams in memory."""
+        return (stream.attestations for stream in self)
+
     def __contains__(self, name: object) -> bool:
         return name in self._streams
 
@@ -195,7 +201,7 @@ class Streams:
         """For each stream: the number of viewers, and frames, bytes and seconds in its ring."""
         return {
             name: {
-                "viewers": stream.viewers,
+                "viewers": len(stream.viewers),
                 "frames": len(stream.ring),
                 "bytes": stream.ring.nbytes,
                 "seconds": stream.ring.span,

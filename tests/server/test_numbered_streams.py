@@ -415,7 +415,7 @@ def test_a_loss_of_nothing_but_a_template_does_not_end_before_it_begins():
                 viewer.session.subscribe(STREAM, epoch=answer.epoch, after=1)
                 viewer.talk()
                 stream = handler._streams.get(STREAM)
-                await until(lambda: stream.viewers == 2)
+                await until(lambda: len(stream.viewers) == 2)
                 while len(stream.ring) > 1:
                     stream.ring._drop()
                 viewer.link.may_write.set()

@@ -20,7 +20,7 @@ from virtual_time import run_virtually
 from ecgframe import MessageType
 from ecgframe.client.cursor import Gap
 from ecgframe.server import Limits, WebSocketBinaryHandler
-from ecgframe.server.stream import Stream
+from ecgframe.server.viewers import Viewers
 from ecgframe.session import Settings
 
 pytestmark = pytest.mark.slow
@@ -129,13 +129,13 @@ class World:
     async def servers(self):
         monkeypatch, account = self._monkeypatch, self.account
         monkeypatch.setattr("ecgframe.server.redis.backplane.two_clients", self.model.clients)
-        deliver = Stream._deliver
+        send = Viewers.send
 
-        def noting(stream, publication, now):
-            account.note(stream.numbering.epoch, publication.position.number, publication)
-            return deliver(stream, publication, now)
+        def noting(viewers, publication, now):
+            account.note(viewers._numbering.epoch, publication.position.number, publication)
+            return send(viewers, publication, now)
 
-        monkeypatch.setattr(Stream, "_deliver", noting)
+        monkeypatch.setattr(Viewers, "send", noting)
         async with AsyncExitStack() as stack:
             servers = []
             for name, ahead in zip("ab", self._clocks, strict=True):

@@ -25,7 +25,7 @@ from ecgframe.server import Limits, WebSocketBinaryHandler
 from ecgframe.server.adapters.listening import ACCEPTS, ListeningSocket, listen
 from ecgframe.server.event_loop import EVENTS, FewAtATime, new_event_loop
 from ecgframe.server.pace import Pace
-from ecgframe.server.stream import Stream
+from ecgframe.server.viewers import Viewers
 from ecgframe.session import Settings
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the limit of open files is one of Unix")
@@ -303,7 +303,7 @@ async def gets_all(viewer, first, end):
 def test_one_viewer_catches_up_in_each_turn_and_all_get_everything(way, monkeypatch):
     async def conversation(handler, port):
         loop, turn, caught_up_in = asyncio.get_running_loop(), 0, []
-        catch_up = Stream.catch_up
+        catch_up = Viewers.catch_up
 
         def count():
             nonlocal turn
@@ -314,7 +314,7 @@ def test_one_viewer_catches_up_in_each_turn_and_all_get_everything(way, monkeypa
             caught_up_in.append(turn)
             return catch_up(self, viewer, now)
 
-        monkeypatch.setattr(Stream, "catch_up", counted)
+        monkeypatch.setattr(Viewers, "catch_up", counted)
         async with AsyncExitStack() as stack:
             viewers = [await stack.enter_async_context(client(port)) for _ in range(20)]
             count()

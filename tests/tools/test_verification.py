@@ -57,7 +57,7 @@ async def record(path):
             if second == 1:
                 await handler.publish(STREAM, ALERT, alert(timestamp=BEGIN + 1.95))
             for stream in handler._streams:
-                stream.attest(time.time_ns() // 1000, asyncio.get_running_loop().time(), last=second == 2)
+                stream.attestations.attest(time.time_ns() // 1000, asyncio.get_running_loop().time(), last=second == 2)
         while recorder.summaries[0].attestations < 3:
             await asyncio.sleep(0.005)
         await handler.close()
