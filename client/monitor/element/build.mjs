@@ -10,8 +10,8 @@ import { build } from "esbuild";
 
 const CLIENT = new URL("../../", import.meta.url);
 const ENTRY = "dist/ecg-monitor.js";
-/** Bytes at most, gzipped: what a page loads for a live display with version 4, the client of the protocol included. */
-const MOST_LIVE = 63_000;
+/** Bytes at most, gzipped: what a page loads for a live display with version 4, the client of the protocol included. Other signals than ECG take 2,700. */
+const MOST_LIVE = 65_000;
 
 const { outputFiles, metafile } = await build({
   absWorkingDir: CLIENT.pathname,

@@ -28,6 +28,7 @@ export function chosenLeads(frame: EcgFrame, names: readonly string[]): { frame:
       leads: pick(frame.leads),
       gain: pick(frame.gain),
       baseline: pick(frame.baseline),
+      ...(frame.channels === undefined ? {} : { channels: pick(frame.channels) }),
       told: { ...frame.told, leads: frame.told.leads && pick(frame.told.leads) },
     },
     absent,

@@ -3,6 +3,7 @@
  * they do not fit otherwise. A single lead continues from line to line, so that it fills the page.
  */
 
+import { type Channel, leadsOf } from "./channels.js";
 import { aboveBaseline, FOOT, type Layout, leastRow, type Panel, rows } from "./layout.js";
 import { MARGIN, pixelsPerSecond, type Scale } from "./scale.js";
 
@@ -28,6 +29,7 @@ export function bedside(
   width: number,
   room: number,
   scale: Omit<Scale, "millimetre">,
+  channels: readonly Channel[] = [],
 ): Layout {
   const usual = width < PHONE ? MILLIMETRE.phone : MILLIMETRE.desk;
   const available = Math.max(1, room - FOOT);
@@ -44,7 +46,8 @@ export function bedside(
   const column = Math.floor(wide / millimetre) * millimetre; // whole millimetres, so that all columns have one grid
   const seconds = (column - margin) / pixelsPerSecond(full);
   const above = aboveBaseline(scale.gain) * millimetre;
-  const leads = names.map((_, lead) => lead);
+  const others = leadsOf(channels, false); // they come last
+  const leads = [...[...names.keys()].filter((lead) => !others.includes(lead)), ...others];
   const lines =
     names.length === 1 ? Math.max(1, Math.min(LINES.most, Math.floor(high / (LINES.height * millimetre)))) : 1;
   const row = high / (lines * perColumn);

@@ -1,19 +1,23 @@
-/** Calipers: two corners of a box on the paper, and their distance in milliseconds and millivolts. */
+/** Calipers: two corners of a box on the paper, and their distance in milliseconds and in the unit of the lead. */
 
 import type { Canvas2D } from "./canvas.js";
+import { type Channel, ECG } from "./channels.js";
 import type { Panel } from "./layout.js";
+import { courseOf } from "./own-scale.js";
 import type { Palette } from "./palette.js";
-import { pixelsPerMillivolt, pixelsPerSecond, type Scale } from "./scale.js";
+import { pixelsPerSecond, type Scale } from "./scale.js";
 
-/** A corner, as sample and millivolts, so that it moves with the signal when the paper scrolls. */
+/** A corner, as sample and value, so that it moves with the signal when the paper scrolls. */
 export interface Corner {
   readonly sample: number;
-  readonly millivolts: number;
+  /** In millivolts, or in the unit of a lead that is no ECG. */
+  readonly value: number;
 }
 
 export interface Measure {
   readonly milliseconds: number;
-  readonly millivolts: number;
+  /** In millivolts, or in the unit of a lead that is no ECG. */
+  readonly value: number;
   /** Intervals per minute; NaN if the interval is too short. */
   readonly perMinute: number;
 }
@@ -36,9 +40,9 @@ export class Calipers {
   }
 
   /** Move the active corner. */
-  move(samples: number, millivolts: number): void {
+  move(samples: number, value: number): void {
     const corner = this.corners[this.active];
-    this.place({ sample: corner.sample + samples, millivolts: corner.millivolts + millivolts });
+    this.place({ sample: corner.sample + samples, value: corner.value + value });
   }
 
   /** Put the active corner at a place. */
@@ -56,21 +60,23 @@ export class Calipers {
     const milliseconds = (Math.abs(last.sample - first.sample) * 1000) / samplingRate;
     return {
       milliseconds,
-      millivolts: last.sample < first.sample ? first.millivolts - last.millivolts : last.millivolts - first.millivolts,
+      value: last.sample < first.sample ? first.value - last.value : last.value - first.value,
       perMinute: milliseconds >= SHORTEST_INTERVAL ? 60_000 / milliseconds : Number.NaN,
     };
   }
 }
 
-/** The measure as text: `412 ms · 146/min · +0.85 mV`. */
-export function describe(measure: Measure): string {
+/** The measure as text: `412 ms · 146/min · +0.85 mV`. @param channel what the lead measures */
+export function describe(measure: Measure, channel: Channel = ECG): string {
   const rate = Number.isNaN(measure.perMinute) ? "" : ` · ${Math.round(measure.perMinute)}/min`;
-  return `${Math.round(measure.milliseconds)} ms${rate} · ${signed(measure.millivolts)} mV`;
+  return `${Math.round(measure.milliseconds)} ms${rate} · ${signed(measure.value, channel)}`;
 }
 
-function signed(value: number): string {
-  const text = Math.abs(value).toFixed(2);
-  return text === "0.00" ? text : `${value < 0 ? "−" : "+"}${text}`;
+function signed(value: number, { kind, unit }: Channel): string {
+  const size = Math.abs(value);
+  const text = kind === "ecg" ? size.toFixed(2) : String(Number(size.toPrecision(3)));
+  const sign = Number(text) === 0 ? "" : value < 0 ? "−" : "+";
+  return `${sign}${text}${unit === "" ? " (no unit stated)" : ` ${unit}`}`;
 }
 
 /** Draw the calipers; `x` maps samples to CSS pixels. The reading is in the bar below, as it would cover traces here. */
@@ -84,9 +90,10 @@ export function drawCalipers(
 ): void {
   const trace = panel.traces.find((candidate) => candidate.lead === calipers.lead);
   if (trace === undefined) return;
+  const { baseline, millivolt } = courseOf(trace, scale);
   const [first, last] = calipers.corners.map((corner) => ({
     x: x(corner.sample),
-    y: trace.baseline - corner.millivolts * pixelsPerMillivolt(scale),
+    y: baseline - corner.value * millivolt,
   })) as [Point, Point];
   const left = Math.min(first.x, last.x);
   const top = Math.min(first.y, last.y);

@@ -1,13 +1,12 @@
-/** Conversion of messages to frames in millivolts. */
+/** Conversion of messages to frames in millivolts, and in the units of leads that are no ECG. */
 
 import { ecgData } from "../../src/codec/ecg-data.js";
 import { NdArray } from "../../src/codec/ndarray.js";
 import type { Message } from "../../src/index.js";
+import { type Channel, channelOf, perMillivolt } from "./channels.js";
 import { filterInWords, pacingInWords } from "./sender-words.js";
 import type { EcgFrame, LeadQuality, ToldBySender } from "./signal.js";
 
-/** Units per millivolt, by the lower-case name of the unit. */
-const PER_MILLIVOLT: Readonly<Record<string, number>> = { v: 0.001, mv: 1, uv: 1000, µv: 1000, μv: 1000, nv: 1e6 };
 /** Counts per millivolt if the sender states none; a typical value of ADCs. */
 export const ASSUMED_GAIN = 200;
 
@@ -17,20 +16,27 @@ export const ASSUMED_GAIN = 200;
  * @throws ProtocolError fields are missing or invalid
  */
 export function ecgFrame(message: Message): EcgFrame {
-  const { signal, samplingRate, timestampMs, leads, units, gain, baseline, missing, sequence } = ecgData(message);
+  const found = ecgData(message);
+  const { signal, samplingRate, timestampMs, leads, gain, baseline, missing, sequence } = found;
   const [rows, samples] = signal.shape;
-  const scale = PER_MILLIVOLT[units?.trim().toLowerCase() ?? "mv"] ?? (gain === null ? ASSUMED_GAIN : 1);
+  const names = leads?.length === rows ? leads : Array.from({ length: rows }, (_, lead) => `${lead + 1}`);
+  const units = names.map((_, lead) => found.leadUnits?.[lead] ?? found.units);
+  const channels = names.map((name, lead) => channelOf(name, units[lead]));
+  /** What the counts of a lead per unit are multiplied with. */
+  const scaleOf = ({ kind }: Channel, lead: number): number =>
+    kind === "ecg" ? (perMillivolt(units[lead] ?? "mV") ?? (gain === null ? ASSUMED_GAIN : 1)) : 1;
   return {
-    isGuessed: units !== null && PER_MILLIVOLT[units.trim().toLowerCase()] === undefined,
+    isGuessed: channels.some(({ kind }, lead) => kind === "ecg" && perMillivolt(units[lead] ?? "mV") === null),
     signal: missing === null ? signal.data : withoutMissing(signal.data, missing),
     samples,
     samplingRate,
-    leads: leads?.length === rows ? leads : Array.from({ length: rows }, (_, lead) => `${lead + 1}`),
-    gain: (gain ?? Array<number>(rows).fill(1)).map((counts) => counts * scale),
+    leads: names,
+    gain: channels.map((channel, lead) => (gain?.[lead] ?? 1) * scaleOf(channel, lead)),
     baseline,
     sequence,
     timestamp: timestampMs === null ? null : timestampMs / 1000,
     told: toldBySender(message.data, rows),
+    ...(channels.every(({ kind }) => kind === "ecg") ? {} : { channels }),
   };
 }
 

@@ -49,7 +49,7 @@ export class HeartRateDisplay {
     if (alarm === "" && this.alarm !== "" && rhythm === "beating") this.#recoveredAt = now;
     const seconds = Math.floor(signal.seconds - (episode?.start ?? signal.seconds));
     if (alarm !== "") this.#say("alarm", alarm, alarm === ALARMS.asystole ? `no beat for ${seconds} s` : "");
-    else if (rhythm === "unknown" && !signal.quality.includes("ok"))
+    else if (rhythm === "unknown" && !signal.ecgQuality.includes("ok"))
       this.#say("no-lead", reasonOf(signal), "no heart rate");
     else if (now < this.#recoveredAt + RECOVERY_SECONDS && rhythm === "beating")
       this.#say("recovered", "Beats again", "");
@@ -90,7 +90,8 @@ export class HeartRateDisplay {
 }
 
 /** Why no lead is usable. */
-function reasonOf({ quality }: EcgSignal): string {
+function reasonOf({ ecgQuality: quality, refusal }: EcgSignal): string {
+  if (quality.length === 0) return refusal;
   const all = (one: LeadQuality): boolean => quality.every((other) => other === one);
   if (all("off")) return quality.length > 1 ? "Leads off" : "Lead off";
   if (all("saturated")) return "Saturated";

@@ -1,5 +1,7 @@
 /** The layout of the paper: where each stretch of each lead is drawn. */
 
+import { type Channel, leadsOf } from "./channels.js";
+import type { OwnScale } from "./own-scale.js";
 import type { Gain, Scale } from "./scale.js";
 
 /** One lead in a panel. Lengths are CSS pixels. */
@@ -10,6 +12,11 @@ export interface Trace {
   /** Height of 0 mV. */
   readonly baseline: number;
   readonly labelY: number;
+  /** The row. */
+  readonly top: number;
+  readonly height: number;
+  /** The scale of a signal that is no ECG; that of an ECG is the paper's. */
+  readonly own?: OwnScale;
   /** True if a calibration pulse is drawn before it. */
   readonly calibrated: boolean;
 }
@@ -65,13 +72,17 @@ export function rows(
     name: names[lead] ?? "",
     baseline: Math.round(top + row * height + Math.max(0.58 * height, above)),
     labelY: Math.round(top + row * height + Math.min(4, height * 0.05)),
+    top: top + row * height,
+    height,
     calibrated,
   }));
 }
 
-/** Index of the lead for the rhythm: II, or else the first. */
-export function rhythmLead(names: readonly string[]): number {
-  return Math.max(0, names.map(plainName).indexOf("ii"));
+/** Index of the lead for the rhythm: II, or else the first ECG. */
+export function rhythmLead(names: readonly string[], channels: readonly Channel[] = []): number {
+  const [first = 0] = leadsOf(channels, true);
+  const two = names.findIndex((name, lead) => plainName(name) === "ii" && (channels[lead]?.kind ?? "ecg") === "ecg");
+  return two < 0 ? first : two;
 }
 
 /** Normalize a name for comparison: `MLII` is lead II with its electrodes on the chest. */

@@ -1,6 +1,9 @@
 /** The colours of the paper and the traces. `style.css` has all others. */
 
-export interface Palette {
+import type { OtherKind } from "./channels.js";
+
+/** Of the traces that are no ECG, with their names and scales; and all else. */
+export interface Palette extends Readonly<Record<OtherKind, string>> {
   readonly paper: string;
   /** Grid lines of 1 mm and of 5 mm. */
   readonly fine: string;
@@ -26,6 +29,10 @@ export const PALETTES: Readonly<Record<Theme, Palette>> = {
     fine: "#0b171b",
     bold: "#15303a",
     trace: "#3ff08f",
+    resp: "#fff27a",
+    pleth: "#58d3ff",
+    pressure: "#ff8b80",
+    other: "#d9b8ff",
     name: "#d7e6e2",
     gap: "#8a6a20",
     gapGround: "#1c1608",
@@ -39,6 +46,10 @@ export const PALETTES: Readonly<Record<Theme, Palette>> = {
     fine: "#fbe3df",
     bold: "#f0b9b2",
     trace: "#10152b",
+    resp: "#6b5300",
+    pleth: "#00607f",
+    pressure: "#a8201a",
+    other: "#6a36b0",
     name: "#1d3f8f",
     gap: "#c9a24a",
     gapGround: "#fff3d6",

@@ -1,12 +1,15 @@
 /** ECG paper: the grid of 1 mm and 5 mm, calibration pulses of 1 mV, names and scale. */
 
 import type { Canvas2D } from "./canvas.js";
-import type { Layout, Panel } from "./layout.js";
+import type { Layout, Panel, Trace } from "./layout.js";
+import { type OwnScale, scaleText } from "./own-scale.js";
 import type { Palette } from "./palette.js";
 import { MARGIN, pixelsPerMillivolt, type Scale } from "./scale.js";
 
 /** The calibration pulse in millimetres: the margin before it, and its width. */
 const PULSE = { before: 1.5, wide: 4 };
+/** The scale of other signals, in CSS pixels: its distance from the trace, its ticks, and the size of its numbers. */
+const SCALE = { beside: 3, tick: 4, size: 10 };
 /** Below this many CSS pixels per millimetre, the lines of 1 mm would merge and are left out. */
 const FINEST = 2.4;
 
@@ -32,16 +35,21 @@ export function drawLabels(context: Canvas2D, layout: Layout, palette: Palette, 
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   for (const panel of layout.panels) {
     for (const trace of panel.traces) {
-      if (panel.x > 0 && trace.calibrated)
+      const { own } = trace;
+      if (own !== undefined) drawOwnScale(context, panel.x, own, palette);
+      else if (panel.x > 0 && trace.calibrated)
         drawPulse(context, panel.x - MARGIN * scale.millimetre, trace.baseline, scale, palette);
-      const name = shortName(context, trace.name, panel, scale);
-      drawText(context, name, panel.x + 4, trace.labelY, nameSize(scale), palette);
+      const name = shortName(context, nameOf(trace), panel, scale);
+      const colour = own === undefined ? palette.name : palette[own.kind];
+      drawText(context, name, panel.x + 4, trace.labelY, nameSize(scale), palette, colour);
     }
     if (panel.begin > 0 && !panel.traces.some(({ calibrated }) => calibrated))
       drawBoundary(context, panel, scale, palette);
   }
   const size = 11;
-  const note = `${scale.speed} mm/s   ${scale.gain} mm/mV`;
+  const others = layout.panels.flatMap(({ traces }) => traces.flatMap(({ name, own }) => (own ? [name] : [])));
+  const own = others.length === 0 ? "" : `   ${[...new Set(others)].join(", ")}: own scale`;
+  const note = `${scale.speed} mm/s   ${scale.gain} mm/mV${own}`;
   drawText(context, note, 6, height - size - 5, size, palette);
 }
 
@@ -71,6 +79,35 @@ function drawPulse(context: Canvas2D, x: number, baseline: number, scale: Scale,
   context.strokeStyle = palette.trace;
   context.lineWidth = 1.25;
   context.stroke();
+}
+
+/** Draw the scale of a signal that is no ECG, left of it: the values at its ends. */
+function drawOwnScale(context: Canvas2D, right: number, own: OwnScale, palette: Palette): void {
+  const { range, top, bottom } = own;
+  if (range === null) return;
+  const x = right - SCALE.beside;
+  context.beginPath();
+  context.moveTo(x - SCALE.tick, top);
+  context.lineTo(x, top);
+  context.lineTo(x, bottom);
+  context.lineTo(x - SCALE.tick, bottom);
+  context.strokeStyle = palette[own.kind];
+  context.lineWidth = 1.25;
+  context.stroke();
+  for (const [value, y] of [
+    [range.high, top],
+    [range.low, bottom - SCALE.size],
+  ]) {
+    context.font = font(SCALE.size);
+    const text = scaleText(value);
+    const left = Math.max(0, x - SCALE.tick - 3 - context.measureText(text).width);
+    drawText(context, text, left, y, SCALE.size, palette, palette[own.kind], 1);
+  }
+}
+
+/** The name of a trace, with its unit if that is not millivolts. */
+export function nameOf({ name, own }: Trace): string {
+  return own === undefined || own.unit === "" ? name : `${name} (${own.unit})`;
 }
 
 /** Draw a short line at the panel's left edge in each row: another lead begins there. */
@@ -112,14 +149,24 @@ function nameSize(scale: Scale): number {
   return Math.max(11, Math.min(15, 3.2 * scale.millimetre));
 }
 
-function drawText(context: Canvas2D, text: string, x: number, y: number, size: number, palette: Palette): void {
+/** @param beside CSS pixels that the plate reaches beyond the text at its sides. */
+function drawText(
+  context: Canvas2D,
+  text: string,
+  x: number,
+  y: number,
+  size: number,
+  palette: Palette,
+  colour = palette.name,
+  beside = PLATE.beside,
+): void {
   context.font = font(size);
   context.textBaseline = "top";
   context.fillStyle = palette.paper;
   context.globalAlpha = PLATE.opacity;
   const { width } = context.measureText(text);
-  context.fillRect(x - PLATE.beside, y - PLATE.above, width + 2 * PLATE.beside, size + PLATE.above + PLATE.below);
+  context.fillRect(x - beside, y - PLATE.above, width + 2 * beside, size + PLATE.above + PLATE.below);
   context.globalAlpha = 1;
-  context.fillStyle = palette.name;
+  context.fillStyle = colour;
   context.fillText(text, x, y);
 }

@@ -3,9 +3,10 @@
 import { bedside } from "./bedside.js";
 import type { Calipers, Corner } from "./calipers.js";
 import type { Layout, Panel } from "./layout.js";
+import { courseOf, OwnRanges, withOwnScales } from "./own-scale.js";
 import { PALETTES, type Palette } from "./palette.js";
-import { drawGround, drawLabels, shortName } from "./paper.js";
-import { pixelsPerMillivolt, pixelsPerSecond } from "./scale.js";
+import { drawGround, drawLabels, nameOf, shortName } from "./paper.js";
+import { pixelsPerSecond } from "./scale.js";
 import type { ScreenTools } from "./screen-tools.js";
 import type { Settings } from "./settings.js";
 import { type EcgSignal, KEPT_BYTES } from "./signal.js";
@@ -41,6 +42,8 @@ export class Screen {
   #pixelRatio = devicePixelRatio;
   /** The first sample of a live sheet; null before it begins. */
   #sheetFirst: number | null = null;
+  /** The scales of the signals that are no ECG. */
+  #ranges = new OwnRanges([]);
   readonly #paper: CanvasRenderingContext2D;
   readonly #overlay: CanvasRenderingContext2D;
   readonly #labels: CanvasRenderingContext2D;
@@ -184,8 +187,9 @@ export class Screen {
     const index = layout.panels.indexOf(panel);
     const half = tools.samplesOf(10, layout.scale, review.buffer.samplingRate);
     const middle = Math.min(middleOf(panel), Math.max(review.first, review.buffer.end - half));
-    const corner = (sample: number, millivolts: number): Corner => ({ sample: Math.round(sample), millivolts });
-    this.calipers = new tools.Calipers(index, rhythm, corner(middle - half, 0), corner(middle + half, 1));
+    const corner = (sample: number, value: number): Corner => ({ sample: Math.round(sample), value });
+    const { low, high } = this.#ranges.of(rhythm) ?? { low: 0, high: 1 };
+    this.calipers = new tools.Calipers(index, rhythm, corner(middle - half, low), corner(middle + half, high));
   }
 
   /** Start calipers where the pointer was pressed. */
@@ -209,10 +213,14 @@ export class Screen {
   /** Move the active corner by millimetres of paper. */
   moveCalipers(right: number, up: number): void {
     if (this.calipers === null || this.layout === null || this.buffer === null || this.tools === null) return;
-    const samples = this.tools.samplesOf(right, this.layout.scale, this.buffer.samplingRate);
+    const { scale, panels } = this.layout;
+    const samples = this.tools.samplesOf(right, scale, this.buffer.samplingRate);
+    const { lead } = this.calipers;
+    const trace = panels.flatMap(({ traces }) => traces).find((one) => one.lead === lead);
+    const { own } = trace ?? {};
     this.calipers.move(
       Math.sign(samples) * Math.max(Math.abs(Math.round(samples)), samples === 0 ? 0 : 1),
-      up / this.layout.scale.gain,
+      own === undefined ? up / scale.gain : (up * scale.millimetre) / (own.perUnit || 1),
     );
   }
 
@@ -220,16 +228,23 @@ export class Screen {
   get reading(): string {
     return this.calipers === null || this.buffer === null || this.tools === null
       ? ""
-      : this.tools.describe(this.calipers.measure(this.buffer.samplingRate));
+      : this.tools.describe(this.calipers.measure(this.buffer.samplingRate), this.buffer.channels[this.calipers.lead]);
   }
 
   /** Draw. To be called for each frame of the display, with its time in seconds. */
   draw(now: number): void {
     const jumped = this.#signal?.head.advance(now) ?? false;
     if (devicePixelRatio !== this.#pixelRatio) this.#isStale = true; // the window moved to another screen, or was zoomed
-    if (this.#isStale || (jumped && this.review === null)) this.#redraw();
+    const isRescaled = this.review === null && this.#signal !== null && this.#follow(this.#signal.buffer);
+    if (this.#isStale || isRescaled || (jumped && this.review === null)) this.#redraw();
     else if (this.review === null && this.#signal !== null) this.#drawNewSamples(this.#signal);
     this.#drawOverlay();
+  }
+
+  /** Follow the ranges of a live signal. Returns whether one has changed. */
+  #follow(buffer: TraceBuffer): boolean {
+    if (buffer.channels !== this.#ranges.channels) this.#ranges = new OwnRanges(buffer.channels);
+    return this.#ranges.follow(buffer);
   }
 
   #drawNewSamples(signal: EcgSignal): void {
@@ -266,7 +281,8 @@ export class Screen {
     for (const panel of this.layout?.panels ?? []) {
       const found = panel.traces.find(({ labelY }) => y >= labelY && y < labelY + 18);
       if (found === undefined || x < panel.x || x > panel.x + panel.width || this.layout === null) continue;
-      if (shortName(this.#labels, found.name, panel, this.layout.scale) !== found.name) return found.name;
+      const name = nameOf(found);
+      if (shortName(this.#labels, name, panel, this.layout.scale) !== name) return name;
     }
     return "";
   }
@@ -289,7 +305,7 @@ export class Screen {
     const { clientWidth: width, clientHeight: height } = this.stage;
     if (width === 0 || height === 0 || Number.isNaN(this.#signal.head.position)) return;
     const arrange = this.#isSheet && this.tools ? this.tools.sheet : bedside;
-    const layout = arrange(buffer.leads, width, height, this.#settings);
+    const layout = this.#scaled(arrange(buffer.leads, width, height, this.#settings, buffer.channels), buffer);
     this.layout = layout;
     const ratio = devicePixelRatio;
     this.#pixelRatio = ratio;
@@ -315,6 +331,17 @@ export class Screen {
     }
     this.#isStale = this.#isReshaped = false;
     this.#overlayNeedsClear = true;
+  }
+
+  /** Give the signals that are no ECG their scales. */
+  #scaled(layout: Layout, buffer: TraceBuffer): Layout {
+    if (this.review === null) this.#follow(buffer);
+    else {
+      if (buffer.channels !== this.#ranges.channels) this.#ranges = new OwnRanges(buffer.channels);
+      const page = layout.period * buffer.samplingRate;
+      this.#ranges.include(buffer, this.review.first, Math.ceil(this.review.first + page));
+    }
+    return withOwnScales(layout, this.#ranges);
   }
 
   /** Put the chosen sample at the left edge of a page of another form or, if they would not be seen, the calipers on it. */
@@ -379,11 +406,12 @@ export class Screen {
   #corner(panel: Panel, lead: number, x: number, y: number): Corner {
     const trace = panel.traces.find((candidate) => candidate.lead === lead);
     const { layout, review } = this;
-    if (layout === null || review === null || trace === undefined) return { sample: 0, millivolts: 0 };
+    if (layout === null || review === null || trace === undefined) return { sample: 0, value: 0 };
     const seconds = panel.begin + (x - panel.x) / pixelsPerSecond(layout.scale);
+    const { baseline, millivolt } = courseOf(trace, layout.scale);
     return {
       sample: Math.round(review.first + seconds * review.buffer.samplingRate),
-      millivolts: (trace.baseline - y) / pixelsPerMillivolt(layout.scale),
+      value: millivolt === 0 ? 0 : (baseline - y) / millivolt,
     };
   }
 }

@@ -1,8 +1,9 @@
 /**
  * The layout of a printed ECG: the leads in columns of three, consecutive in time, and below them the rhythm strip of ten
- * seconds.
+ * seconds, and each signal that is no ECG, over the whole time.
  */
 
+import { type Channel, leadsOf } from "./channels.js";
 import { aboveBaseline, FOOT, type Layout, leastRow, type Panel, plainName, rhythmLead, rows } from "./layout.js";
 import { MARGIN, pixelsPerSecond, type Scale } from "./scale.js";
 
@@ -24,11 +25,14 @@ export function sheet(
   width: number,
   height: number,
   scale: Omit<Scale, "millimetre">,
+  channels: readonly Channel[] = [],
 ): Layout {
   if (names.length === 1) return singleLeadSheet(names, width, height, scale);
-  const leads = ordered(names);
+  const others = leadsOf(channels, false);
+  const leads = ordered(names).filter((lead) => !others.includes(lead));
   const columns = Math.ceil(leads.length / ROWS);
-  const strip = leads.length > ROWS ? 1 : 0;
+  const below = [...(leads.length > ROWS ? [rhythmLead(names, channels)] : []), ...others];
+  const strip = below.length;
   const rowCount = Math.min(ROWS, leads.length) + strip;
   const wanted = MARGIN + SHEET * scale.speed + 2;
   const room = Math.max(1, height - FOOT);
@@ -51,10 +55,11 @@ export function sheet(
     seconds: SHEET / columns,
     traces: rows(leads.slice(column * ROWS, (column + 1) * ROWS), names, 0, row, column === 0, above),
   }));
-  if (strip === 1) {
-    const y = row * (rowCount - 1);
-    const traces = rows([rhythmLead(names)], names, y, row, true, above);
-    panels.push({ x: left, y, width: SHEET * pixelsPerSecond(full), height: row, begin: 0, seconds: SHEET, traces });
+  if (strip > 0) {
+    const y = row * (rowCount - strip);
+    const traces = rows(below, names, y, row, true, above);
+    const box = { x: left, y, width: SHEET * pixelsPerSecond(full), height: row * strip };
+    panels.push({ ...box, begin: 0, seconds: SHEET, traces });
   }
   return {
     width: Math.round(wanted * millimetre),

@@ -41,7 +41,7 @@ export class SignalLine {
   }
 }
 
-function sourceOf({ heart, quality, rate, refusal }: EcgSignal): string {
+function sourceOf({ heart, ecgQuality: quality, rate, refusal }: EcgSignal): string {
   if (refusal !== "") return refusal;
   if (heart.lead === "") return "No heart rate: no lead is usable";
   const usable = quality.filter((one) => one === "ok").length;

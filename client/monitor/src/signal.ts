@@ -1,6 +1,7 @@
 /** The signal of one stream: samples, times and beats. */
 
 import { type HeartDetector, type HeartStatus, Rhythm } from "../../src/features/index.js";
+import { type Channel, ECG, leadsOf } from "./channels.js";
 import type { HeartState } from "./findings.js";
 import { rhythmLead } from "./layout.js";
 import { Playhead } from "./playhead.js";
@@ -15,7 +16,7 @@ export interface EcgFrame {
   /** In Hz. */
   readonly samplingRate: number;
   readonly leads: readonly string[];
-  /** Counts per millivolt, and the count of 0 mV, for each lead. */
+  /** Counts per millivolt or unit, and the count of 0, for each lead. */
   readonly gain: readonly number[];
   readonly baseline: readonly number[];
   readonly sequence: number | null;
@@ -24,6 +25,8 @@ export interface EcgFrame {
   readonly told: ToldBySender;
   /** True if the unit is not a voltage, so that the counts per millivolt are assumed. */
   readonly isGuessed: boolean;
+  /** What each lead measures; absent if all are an ECG. */
+  readonly channels?: readonly Channel[];
 }
 
 export type LeadQuality = "ok" | "off" | "saturated" | "noisy";
@@ -77,6 +80,8 @@ export class EcgSignal {
   /** True if the counts per millivolt are assumed. */
   isGuessed = false;
   #status: HeartStatus | null = null;
+  /** Indices of the leads that are an ECG. Only in these, heartbeats are looked for. */
+  readonly #ecg: readonly number[];
   /** When the newest frame arrived, by a monotonic clock, and how long its signal lasts. */
   #arrived = 0;
   #frameSeconds = 0;
@@ -94,23 +99,28 @@ export class EcgSignal {
     readonly detector: HeartDetector | null,
     kept = KEPT,
   ) {
-    const { leads, samplingRate } = frame;
+    const { leads, samplingRate, channels = leads.map(() => ECG) } = frame;
+    this.#ecg = leadsOf(channels, true);
     const affordable = Math.floor(KEPT_BYTES / (4 * Math.max(1, leads.length)));
     this.buffer = new TraceBuffer(
       leads,
       samplingRate,
       Math.max(1, Math.min(Math.ceil(kept * samplingRate), affordable)),
+      channels,
     );
-    this.rhythm = rhythmLead(leads);
+    this.rhythm = rhythmLead(leads, channels);
   }
 
-  /** Returns whether a frame has the same leads and sampling rate. */
+  /** Returns whether a frame has the same leads, units and sampling rate. */
   fits(frame: EcgFrame): boolean {
-    const { leads, samplingRate } = this.buffer;
+    const { leads, samplingRate, channels } = this.buffer;
     return (
       frame.samplingRate === samplingRate &&
       frame.leads.length === leads.length &&
-      frame.leads.every((name, lead) => name === leads[lead])
+      frame.leads.every((name, lead) => {
+        const { kind, unit } = frame.channels?.[lead] ?? ECG;
+        return name === leads[lead] && kind === channels[lead].kind && unit === channels[lead].unit;
+      })
     );
   }
 
@@ -214,19 +224,26 @@ export class EcgSignal {
     const { leads } = this.buffer;
     const { quality } = this;
     const rhythm = this.#status?.rhythm ?? Rhythm.UNKNOWN;
-    const lead = this.#status?.lead ?? -1;
+    const lead = this.#ecg[this.#status?.lead ?? -1] ?? -1;
     const isUsable = quality[lead] === "ok";
     return {
       rhythm,
       silentSeconds: this.#status?.silentSeconds ?? 0,
       lead: isUsable ? leads[lead] : "",
-      off: leads.filter((_, index) => quality[index] === "off"),
+      off: this.#ecg.filter((index) => quality[index] === "off").map((index) => leads[index]),
     };
   }
 
   /** The quality of each lead: the sender's statement, or else the detector's. */
   get quality(): readonly LeadQuality[] {
-    return this.buffer.leads.map((_, lead) => this.told.leads?.[lead] ?? this.#status?.signalQuality[lead] ?? "ok");
+    const seen = (lead: number): LeadQuality => this.#status?.signalQuality[this.#ecg.indexOf(lead)] ?? "ok";
+    return this.buffer.leads.map((_, lead) => this.told.leads?.[lead] ?? seen(lead));
+  }
+
+  /** The quality of each lead that is an ECG. */
+  get ecgQuality(): readonly LeadQuality[] {
+    const { quality } = this;
+    return this.#ecg.map((lead) => quality[lead]);
   }
 
   /** True if the detector found several pacing spikes in the last ten seconds, beside those that the sender marks. */
@@ -238,13 +255,14 @@ export class EcgSignal {
 
   /** Why this signal cannot have a heart rate; otherwise empty. */
   get refusal(): string {
-    return this.detector === null ? `no heart rate at ${this.buffer.samplingRate} Hz` : "";
+    if (this.detector !== null) return "";
+    return this.#ecg.length === 0 ? "No ECG lead" : `no heart rate at ${this.buffer.samplingRate} Hz`;
   }
 
   #detectBeats(frame: EcgFrame): void {
     if (this.detector === null) return;
     const { told } = this;
-    this.#addPeaks(this.detector.feed(inMillivolts(frame), told.spikes));
+    this.#addPeaks(this.detector.feed(inMillivolts(frame, this.#ecg), told.spikes));
     this.#status = this.detector.status;
     for (const { sample } of this.detector.takePacingSpikes()) this.buffer.markSpike({ sample, seen: true });
   }
@@ -255,9 +273,9 @@ export class EcgSignal {
   }
 }
 
-/** The samples of a frame in mV, a row for each lead; NaN for leads that the sender states as off. */
-function inMillivolts({ signal, samples, gain, baseline, leads, told }: EcgFrame): Float64Array[] {
-  return leads.map((_, lead) => {
+/** The samples of these leads in mV, a row for each; NaN for leads that the sender states as off. */
+function inMillivolts({ signal, samples, gain, baseline, told }: EcgFrame, leads: readonly number[]): Float64Array[] {
+  return leads.map((lead) => {
     const row = new Float64Array(samples);
     if (told.leads?.[lead] === "off") return row.fill(Number.NaN);
     for (let index = 0; index < samples; index += 1)

@@ -4,10 +4,11 @@
  */
 
 import type { Canvas2D } from "./canvas.js";
-import type { Layout, Panel } from "./layout.js";
+import type { Layout, Panel, Trace } from "./layout.js";
+import { courseOf } from "./own-scale.js";
 import type { Palette } from "./palette.js";
 import { drawLine } from "./polyline.js";
-import { pixelsPerMillivolt, pixelsPerSecond } from "./scale.js";
+import { pixelsPerSecond } from "./scale.js";
 import type { TraceBuffer } from "./trace-buffer.js";
 
 /** Length of the blank bar ahead of the head, in seconds at 25 mm/s: 8 mm. */
@@ -100,9 +101,10 @@ export class Sweep {
     const { layout, buffer } = this.#parts();
     const seconds = this.#offsetInPage(sample) / buffer.samplingRate - panel.begin;
     if (trace === undefined || seconds < 0 || seconds > panel.seconds) return null;
+    const { baseline, millivolt } = courseOf(trace, layout.scale);
     return {
       x: panel.x + seconds * pixelsPerSecond(layout.scale),
-      y: trace.baseline - buffer.at(lead, sample) * pixelsPerMillivolt(layout.scale),
+      y: baseline - buffer.at(lead, sample) * millivolt,
     };
   }
 
@@ -133,7 +135,7 @@ export class Sweep {
 
   /** Draw the samples after `shown`, up to the head: the hatching of gaps, the traces, the marks of spikes. */
   #drawNew(head: number): void {
-    const { buffer, palette } = this.#parts();
+    const { buffer } = this.#parts();
     const from = Math.max(this.shown.to, buffer.start);
     const to = Math.min(Math.floor(head) + 1, buffer.end);
     if (to <= from) return;
@@ -144,7 +146,6 @@ export class Sweep {
     for (const gap of buffer.leadGaps) {
       this.#hatch(this.context, Math.max(from, gap.from), Math.min(to, gap.to), gap.lead);
     }
-    this.context.strokeStyle = palette.trace;
     this.context.lineWidth = LINE;
     this.context.lineJoin = "round";
     this.context.lineCap = "round";
@@ -170,7 +171,8 @@ export class Sweep {
       const isNew = sample >= from || buffer.spikesForgotten + index >= this.#marked;
       if (!isNew || sample < shown.from || sample >= shown.to) continue;
       for (const panel of layout.panels)
-        for (const { lead, baseline } of panel.traces) {
+        for (const { lead, baseline, own } of panel.traces) {
+          if (own !== undefined) continue; // it is no ECG
           const x = this.point(panel, lead, sample)?.x ?? Number.NaN;
           drawMark(context, x, baseline + SPIKE.below * millimetre);
         }
@@ -203,21 +205,28 @@ export class Sweep {
   }
 
   #drawPanel(panel: Panel, first: number, last: number, pageBegin: number): void {
-    const { layout, buffer } = this.#parts();
+    const { layout, buffer, palette } = this.#parts();
     const { context } = this;
     const step = pixelsPerSecond(layout.scale) / buffer.samplingRate;
     const left = panel.x + (first - pageBegin) * step - panel.begin * pixelsPerSecond(layout.scale);
-    const scale = pixelsPerMillivolt(layout.scale);
     context.save();
     context.beginPath();
     context.rect(panel.x, panel.y, panel.width, panel.height);
     context.clip();
-    context.beginPath();
-    for (const { lead, baseline } of panel.traces) {
-      const course = { x: left, step, baseline, millivolt: scale };
-      drawLine(context, buffer.ring(lead), first, last, course, 1 / this.#ratio);
-    }
-    context.stroke();
+    const draw = (traces: readonly Trace[], colour: string): void => {
+      context.strokeStyle = colour;
+      context.beginPath();
+      for (const trace of traces) {
+        const course = { x: left, step, ...courseOf(trace, layout.scale) };
+        drawLine(context, buffer.ring(trace.lead), first, last, course, 1 / this.#ratio);
+      }
+      context.stroke();
+    };
+    draw(
+      panel.traces.filter(({ own }) => own === undefined),
+      palette.trace,
+    );
+    for (const trace of panel.traces) if (trace.own !== undefined) draw([trace], palette[trace.own.kind]);
     context.restore();
   }
 

@@ -5,6 +5,8 @@
  * NaN and are numbered too, so that numbers are proportional to time.
  */
 
+import { type Channel, ECG } from "./channels.js";
+
 /** Missing samples `[from, to)`. */
 export interface Gap {
   readonly from: number;
@@ -46,11 +48,13 @@ export class TraceBuffer {
    * @param leads their names, in order.
    * @param samplingRate in Hz.
    * @param capacity number of samples that are kept of each lead.
+   * @param channels what each lead measures; by default, all are an ECG.
    */
   constructor(
     readonly leads: readonly string[],
     readonly samplingRate: number,
     readonly capacity: number,
+    readonly channels: readonly Channel[] = leads.map(() => ECG),
   ) {
     this.#rows = leads.map(() => new Float32Array(capacity).fill(Number.NaN));
   }
@@ -89,7 +93,7 @@ export class TraceBuffer {
     return this.#rows[lead];
   }
 
-  /** The value of a sample in millivolts; NaN if it is missing or not kept. */
+  /** The value of a sample, in millivolts or the unit of its lead; NaN if it is missing or not kept. */
   at(lead: number, sample: number): number {
     return sample < this.start || sample >= this.end ? Number.NaN : this.ring(lead)[placeOf(sample, this.capacity)];
   }
@@ -211,7 +215,7 @@ export class TraceBuffer {
 
   /** A copy, for a frozen screen, which may have room for more. */
   snapshot(capacity = this.capacity): TraceBuffer {
-    const copy = new TraceBuffer(this.leads, this.samplingRate, capacity);
+    const copy = new TraceBuffer(this.leads, this.samplingRate, capacity, this.channels);
     const place = placeOf(this.start, capacity);
     for (const lead of this.#rows.keys()) {
       const values = this.slice(lead, this.start, this.end);

@@ -1,6 +1,7 @@
 /** The heart rate over hours, in steps of a few seconds: from what arrived, and from the server's history. */
 
 import { type Alert, foundAlert, readAlert, type Severity } from "./alert-history.js";
+import { ECG, leadsOf } from "./channels.js";
 import { Findings } from "./findings.js";
 import { heartDetectorFor } from "./heart-detection.js";
 import { rhythmLead } from "./layout.js";
@@ -152,8 +153,11 @@ export class PastRates {
 /** Returns a frame with a few of its leads: finding beats in twelve takes four times as long. */
 function fewLeads(frame: EcgFrame): EcgFrame {
   const { samples, signal, leads, told } = frame;
-  const rhythm = rhythmLead(leads);
-  const rows = [rhythm, ...leads.keys()].filter((row, place, all) => all.indexOf(row) === place).slice(0, LEADS);
+  const { channels = leads.map(() => ECG) } = frame;
+  const rhythm = rhythmLead(leads, channels);
+  const rows = [rhythm, ...leadsOf(channels, true)]
+    .filter((row, place, all) => all.indexOf(row) === place)
+    .slice(0, LEADS);
   const chosen = new Float64Array(rows.length * samples);
   for (const [index, row] of rows.entries())
     for (let at = 0; at < samples; at += 1) chosen[index * samples + at] = Number(signal[row * samples + at]);
@@ -164,6 +168,7 @@ function fewLeads(frame: EcgFrame): EcgFrame {
     leads: pick(leads),
     gain: pick(frame.gain),
     baseline: pick(frame.baseline),
+    ...(frame.channels === undefined ? {} : { channels: pick(frame.channels) }),
     told: { ...NOTHING_TOLD, spikes: told.spikes, leads: told.leads && pick(told.leads) },
   };
 }

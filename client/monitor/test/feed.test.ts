@@ -60,7 +60,7 @@ describe("a frame of ECG", () => {
     expect(gains.map(gainOf)).toEqual([1000, 1000, 0.001, 200, 2000]);
     expect(gainOf({ units: "counts" })).toBe(ASSUMED_GAIN);
     const isGuessed = (units: string) => ecgFrame(message({ signal: [1], sampling_rate: 250, units })).isGuessed;
-    expect(["uV", "counts", "mmHg"].map(isGuessed)).toEqual([false, true, true]);
+    expect(["uV", "counts", "NU", "mmHg"].map(isGuessed)).toEqual([false, true, true, false]);
   });
 
   it("has what the sender says of filter, pacing and leads, where it is in words that are known", () => {

@@ -261,15 +261,12 @@ it("the rhythm is that of lead II, by either of its names, or of the first", () 
 });
 
 describe("calipers", () => {
-  const calipers = (): Calipers =>
-    new Calipers(0, 0, { sample: 100, millivolts: 0.2 }, { sample: 300, millivolts: 1.05 });
+  const calipers = (): Calipers => new Calipers(0, 0, { sample: 100, value: 0.2 }, { sample: 300, value: 1.05 });
 
   it("read milliseconds, a rate and millivolts, from left to right", () => {
     expect(describeMeasure(calipers().measure(500))).toBe("400 ms · 150/min · +0.85 mV");
     expect(
-      describeMeasure(
-        new Calipers(0, 0, { sample: 300, millivolts: 0 }, { sample: 290, millivolts: 0.5 }).measure(500),
-      ),
+      describeMeasure(new Calipers(0, 0, { sample: 300, value: 0 }, { sample: 290, value: 0.5 }).measure(500)),
     ).toBe("20 ms · −0.50 mV");
   });
 
@@ -279,8 +276,8 @@ describe("calipers", () => {
     moved.swap();
     moved.move(-10, 0);
     expect(moved.corners).toEqual([
-      { sample: 90, millivolts: 0.2 },
-      { sample: 310, millivolts: 1.1500000000000001 },
+      { sample: 90, value: 0.2 },
+      { sample: 310, value: 1.1500000000000001 },
     ]);
   });
 });

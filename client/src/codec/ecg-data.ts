@@ -18,6 +18,8 @@ export interface EcgData {
   readonly leads: readonly string[] | null;
   /** Unit of the physical values, such as "mV"; null if the message has none. */
   readonly units: string | null;
+  /** Unit of each lead, if the sender says that they differ (`lead_units`); null if all are in `units`. */
+  readonly leadUnits: readonly string[] | null;
   /** Counts per unit, for each lead; null if the samples are physical values. */
   readonly gain: readonly number[] | null;
   /** The count of physical zero, for each lead. */
@@ -39,7 +41,7 @@ const MOST_EMPTY_LEADS = 256;
 
 const FIELDS = [
   "signal sampling_rate samplingRate timestamp leads units gain baseline missing stream sequence",
-  "device_id deviceId patient_id patientId",
+  "device_id deviceId patient_id patientId lead_units leadUnits",
 ].flatMap((names) => names.split(" "));
 
 type Fields = Record<string, unknown>;
@@ -79,6 +81,7 @@ function read(fields: Fields): EcgData {
     timestampMs: millisecondsOf(fields.timestamp),
     leads: optional("leads", fields.leads, isTexts, "a list of names"),
     units: optional("units", fields.units, isText, "text"),
+    leadUnits: unitsOf(fields.lead_units ?? fields.leadUnits, leads),
     gain: fields.gain == null ? null : oneALead("gain", fields.gain, leads, isGain),
     baseline: fields.baseline == null ? Array<number>(leads).fill(0) : oneALead("baseline", fields.baseline, leads),
     missing: fields.missing == null ? null : Number(checked("missing", fields.missing, isInteger, "an integer")),
@@ -131,6 +134,11 @@ function ofRows(rows: readonly unknown[]): NdArray {
 /** Of another type, it is left out: a signal is worth showing whoever it is of. */
 function idOf(value: unknown): Id | null {
   return isText(value) || isInteger(value) || value instanceof Uuid ? (value as Id) : null;
+}
+
+/** Where it is not a text for each lead, it is left out: the protocol leaves it to the sender. */
+function unitsOf(value: unknown, leads: number): readonly string[] | null {
+  return isTexts(value) && (value as readonly string[]).length === leads ? (value as readonly string[]) : null;
 }
 
 function millisecondsOf(time: unknown): number | null {
@@ -198,6 +206,7 @@ const NAMES: Readonly<Record<string, string>> = {
   samplingRate: "sampling_rate",
   deviceId: "device_id",
   patientId: "patient_id",
+  leadUnits: "lead_units",
 };
 const TIMES: ReadonlySet<string> = new Set(["timestamp", "start", "end"]);
 

@@ -1,5 +1,6 @@
 /** The layout of printed sheets: the place of each lead, and how many fit on a page. */
 
+import { type Channel, leadsOf } from "../channels.js";
 import { plainName, rhythmLead } from "../layout.js";
 import type { Gain } from "../scale.js";
 import { PAGE } from "./strip.js";
@@ -75,13 +76,27 @@ export function hasCabrera(names: readonly string[]): boolean {
   return LIMBS.every((name) => placeOf(name, names) !== null);
 }
 
-/** The sheets that show all leads, each once. */
-export function arrange(names: readonly string[], options: SheetOptions, height: number): Sheet[] {
+/** The sheets that show all leads, each once: first the ECG, then all other signals, each as wide as the page. */
+export function arrange(
+  names: readonly string[],
+  options: SheetOptions,
+  height: number,
+  channels: readonly Channel[] = [],
+): Sheet[] {
+  const others = leadsOf(channels, false);
+  const ecg = [...names.keys()].filter((lead) => !others.includes(lead));
+  if (others.length === 0) return arrangeLeads(names, ecg, options, height);
+  const wide = { ...options, arrangement: "single" } as const;
+  const sheets = arrangeLeads(names, others, wide, height);
+  return ecg.length === 0 ? sheets : [...arrangeLeads(names, ecg, options, height), ...sheets];
+}
+
+function arrangeLeads(names: readonly string[], of: readonly number[], options: SheetOptions, height: number): Sheet[] {
   const shape = SHAPES[options.arrangement];
   let most = Math.max(1, Math.min(shape.rows, Math.floor(height / LEAST_ROW)));
   // The pulse of a row must not touch the row above it nor the edge.
   while (most > 1 && rowsOn(height, most, options.gain).step < options.gain + 1) most -= 1;
-  const leads = ordered(names, options.order);
+  const leads = ordered(names, options.order).filter(({ lead }) => of.includes(lead));
   const sheets = Math.ceil(leads.length / (most * shape.columns));
   const size = Math.ceil(leads.length / sheets);
   return Array.from({ length: sheets }, (_, sheet) => {
@@ -90,7 +105,7 @@ export function arrange(names: readonly string[], options: SheetOptions, height:
     const columns = Math.ceil(mine.length / rows);
     const cells = mine.map((cell, index) => ({ ...cell, row: index % rows, column: Math.floor(index / rows) }));
     const hasStrip = shape.strip && columns > 1;
-    const lead = rhythmLead(names);
+    const lead = of[rhythmLead(of.map((one) => names[one]))];
     return {
       cells,
       rows,
@@ -106,8 +121,9 @@ export function nameOf(
   names: readonly string[],
   options: SheetOptions,
   height: number,
+  channels: readonly Channel[] = [],
 ): string {
-  const [{ rows, columns, strip }, ...others] = arrange(names, { ...options, arrangement }, height);
+  const [{ rows, columns, strip }, ...others] = arrange(names, { ...options, arrangement }, height, channels);
   const seconds = Number((PAGE / columns).toFixed(2));
   const each = columns > 1 ? `, ${seconds} s of each lead` : "";
   const sheets = others.length > 0 ? `, on ${others.length + 1} sheets` : "";

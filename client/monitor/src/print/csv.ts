@@ -1,5 +1,5 @@
 /**
- * CSV: a row for each sample, a column for each lead, in millivolts; a missing sample is an empty cell. Lines of
+ * CSV: a row for each sample, a column for each lead, in millivolts or its own unit; a missing sample is an empty cell. Lines of
  * `# name: text` at the top have everything else.
  *
  * A spreadsheet takes a cell that begins with one of `= + - @`, or with their wide forms, for a formula: if text of the
@@ -22,11 +22,12 @@ export function toCsv(strip: Strip): string[] {
   const { buffer, from, to, origin } = strip;
   const { leads, samplingRate } = buffer;
   const calibration = origin.calibration(from, to);
+  const units = buffer.channels.map(({ unit }) => unit || "unknown");
   const exact = leads.map((_, lead) => exactCounts(strip, calibration, lead));
   const lines: [string, string][] = [
     ...facts(strip),
     ["sampling_rate", String(samplingRate)],
-    ["units", "mV"],
+    ["units", [...new Set(units)].join(", ")],
     ["resolution", resolution(exact.map((counts) => counts !== null))],
   ];
   if (exact.every((counts) => counts !== null)) {
@@ -34,7 +35,7 @@ export function toCsv(strip: Strip): string[] {
     lines.push(["adc_baseline", exact.map(({ baseline }) => baseline).join(" ")]);
   }
   const head = lines.map(([name, text]) => comment(name, text)).join("");
-  const names = ["time [s]", ...leads.map((name) => cell(`${name} [mV]`))].join(",");
+  const names = ["time [s]", ...leads.map((name, lead) => cell(`${name} [${units[lead]}]`))].join(",");
   const pieces = [`${head}${names}\n`];
   for (let begin = from; begin < to; begin += PIECE) {
     const rows: string[] = [];

@@ -111,7 +111,7 @@ export class PrintDialog {
       const height = gridOf(this.#options.paper).height;
       offer(
         this.#arrangement,
-        ARRANGEMENTS.map((each) => [each, nameOf(each, buffer.leads, this.#options, height)]),
+        ARRANGEMENTS.map((each) => [each, nameOf(each, buffer.leads, this.#options, height, buffer.channels)]),
         this.#arrangement.value || "rhythm",
       );
       const cabrera = hasCabrera(buffer.leads);

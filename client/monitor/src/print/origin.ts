@@ -5,6 +5,7 @@
  * that is less than 2^22 from its baseline. So only the gain and its changes are kept.
  */
 
+import { perMillivolt } from "../channels.js";
 import { filterInWords, pacingInWords } from "../sender-words.js";
 import type { EcgFrame } from "../signal.js";
 import { clean } from "./text.js";
@@ -38,10 +39,9 @@ interface Span {
 
 /** Number of changes that are kept: more than frames in two minutes. */
 const CHANGES_KEPT = 8192;
-const VOLTAGES = new Set(["v", "mv", "uv", "µv", "μv", "nv"]);
 
 /** The fields of a frame that are used. */
-type Noted = Pick<EcgFrame, "signal" | "leads" | "gain" | "baseline">;
+type Noted = Pick<EcgFrame, "signal" | "leads" | "gain" | "baseline" | "channels">;
 type Fields = Readonly<Record<string, unknown>>;
 
 export class Origin {
@@ -61,7 +61,7 @@ export class Origin {
         gain: frame.gain,
         baseline: frame.baseline,
         isWhole: isWhole(frame.signal),
-        guess: guessed(all.units, all.gain),
+        guess: guessed(unitOfEcg(frame, all), all.gain),
       },
       said: {
         patient: identifier(all.patient_id),
@@ -146,9 +146,16 @@ function isWhole(signal: ArrayLike<number | bigint>): boolean {
   return true;
 }
 
+/** The unit of the ECG as the message states it; "mV" if no lead is an ECG. */
+function unitOfEcg({ leads, channels }: Noted, { lead_units: each, units }: Fields): unknown {
+  const ecg = channels === undefined ? 0 : channels.findIndex(({ kind }) => kind === "ecg");
+  if (ecg < 0) return "mV";
+  return Array.isArray(each) && each.length === leads.length ? each[ecg] : units;
+}
+
 function guessed(units: unknown, gain: unknown): string {
   if (typeof units !== "string") return "the unit is not stated, taken as mV";
-  if (VOLTAGES.has(units.trim().toLowerCase())) return "";
+  if (perMillivolt(units) !== null) return "";
   const taken = gain == null ? "200 of it taken as 1 mV" : "taken as mV";
   return `the unit "${clean(units)}" is not a voltage, ${taken}`;
 }

@@ -1,5 +1,6 @@
 /** A printed page: patient, time and settings at the top, the leads on a grid to scale, notes at the bottom. */
 
+import { extremes, type OwnScale, ownScale, rangeFor, scaleText } from "../own-scale.js";
 import type { Gain } from "../scale.js";
 import type { TraceBuffer } from "../trace-buffer.js";
 import {
@@ -68,7 +69,7 @@ export function gridOf(paper: SheetOptions["paper"]): Box {
 
 /** Draw all pages of a strip: for each ten seconds, as many as the leads need. */
 export function* pages(strip: Strip, options: SheetOptions, printed: number, measure: Measure): Generator<Drawing> {
-  const sheets = arrange(strip.buffer.leads, options, gridOf(options.paper).height);
+  const sheets = arrange(strip.buffer.leads, options, gridOf(options.paper).height, strip.buffer.channels);
   const perPage = PAGE * strip.buffer.samplingRate;
   const stretches = Math.max(1, Math.ceil((strip.to - strip.from) / perPage - 1e-9));
   const peaks = peaksOf(strip);
@@ -83,7 +84,7 @@ export function* pages(strip: Strip, options: SheetOptions, printed: number, mea
 
 /** The number of pages that `pages` draws. */
 export function pageCount(strip: Strip, options: SheetOptions): number {
-  const sheets = arrange(strip.buffer.leads, options, gridOf(options.paper).height).length;
+  const sheets = arrange(strip.buffer.leads, options, gridOf(options.paper).height, strip.buffer.channels).length;
   return sheets * Math.max(1, Math.ceil((strip.to - strip.from) / (PAGE * strip.buffer.samplingRate) - 1e-9));
 }
 
@@ -126,7 +127,11 @@ class Page {
     this.#drawGrid();
     const cells = [...sheet.cells, ...(sheet.strip === null ? [] : [sheet.strip])];
     for (const cell of cells) this.#hatch(cell);
-    for (const { column, row } of cells) if (column === 0) this.#pulse(this.#baseline(row), options.gain);
+    for (const cell of cells) {
+      const own = this.#ownScale(cell);
+      if (own !== null) this.#scale(own);
+      else if (cell.column === 0) this.#pulse(this.#baseline(cell.row), options.gain);
+    }
     // Names first, so that they do not hide the traces.
     for (const cell of cells) this.#label(cell);
     const beyond = cells.filter((cell) => this.#trace(cell)).map(({ name }) => name);
@@ -184,7 +189,38 @@ class Page {
     this.#line("pulse", [points], TRACE, COLOURS.ink);
   }
 
+  /** The values at the ends of the scale of a signal that is no ECG, left of it. */
+  #scale({ range, top, bottom }: OwnScale): void {
+    if (range === null) return;
+    const x = this.#grid.x + LEFT - 0.8;
+    this.#line("scale", [[x - 1, top, x, top, x, bottom, x - 1, bottom]], TRACE, COLOURS.ink);
+    for (const [value, y] of [
+      [range.high, top + SIZES.gap],
+      [range.low, bottom],
+    ]) {
+      const text = scaleText(value);
+      this.#ground(x - 1.3 - this.measure(text, SIZES.gap), y, SIZES.gap, this.measure(text, SIZES.gap));
+      this.#text(text, x - 1.3, y, SIZES.gap, { anchor: "end", role: "scale" });
+    }
+  }
+
   // --- leads ---
+
+  /** The scale of a signal that is no ECG, in millimetres, the same on all pages; null for an ECG. */
+  #ownScale({ lead, row }: Cell): OwnScale | null {
+    const { buffer, from, to } = this.content.strip;
+    const channel = buffer.channels[lead];
+    if (channel.kind === "ecg") return null;
+    const { top, bottom } = this.#edges(row);
+    const found = extremes(buffer, lead, from, to);
+    return ownScale(channel, found === null ? null : rangeFor(found, channel), top, bottom - top);
+  }
+
+  /** Height of the value 0 of a lead, and millimetres of a unit. */
+  #courseOf(cell: Cell): { zero: number; perUnit: number } {
+    const { sign, row } = cell;
+    return this.#ownScale(cell) ?? { zero: this.#baseline(row), perUnit: sign * this.content.options.gain };
+  }
 
   /** Height of 0 mV of a row, on a line of the grid. */
   #baseline(row: number): number {
@@ -228,8 +264,9 @@ class Page {
 
   /** Draw a lead. Returns whether the paper cuts it. */
   #trace(cell: Cell): boolean {
-    const { strip, options } = this.content;
+    const { strip } = this.content;
     const { x, wide, from, to, begin } = this.#stretch(cell);
+    const { zero, perUnit } = this.#courseOf(cell);
     const baseline = this.#baseline(cell.row);
     const { y, height } = this.#grid;
     const lines: number[][] = [];
@@ -241,7 +278,7 @@ class Page {
         line = null;
         continue;
       }
-      const at = baseline - cell.sign * value * options.gain;
+      const at = zero - value * perUnit;
       isBeyond ||= at < y || at > y + height;
       if (line === null) {
         line = [];
@@ -252,7 +289,8 @@ class Page {
     // A single sample is drawn as a dot.
     for (const each of lines) if (each.length === 2) each.push(each[0] + TRACE, each[1]);
     this.#line("trace", lines, TRACE, COLOURS.ink, { x, y, width: wide + TRACE, height });
-    const ticks = seenSpikes(strip.buffer, from, to).map((sample) => this.#x(sample));
+    const spikes = strip.buffer.channels[cell.lead].kind === "ecg" ? seenSpikes(strip.buffer, from, to) : [];
+    const ticks = spikes.map((sample) => this.#x(sample));
     const marks = ticks.map((at) => [
       ...[at - SPIKE.wide, baseline + SPIKE.below + SPIKE.high],
       ...[at, baseline + SPIKE.below],
@@ -266,8 +304,10 @@ class Page {
   #label(cell: Cell): void {
     const { wide } = this.#stretch(cell);
     const size = Math.min(SIZES.lead, this.#row * 0.26);
-    const fitted = fitText(cell.name, Math.min(wide - 3, NAME_WIDE), size, this.measure, true);
-    if (fitted.isCut) this.#notes.push(`Name in full of ${fitted.text}: ${cell.name}.`);
+    const { kind, unit } = this.content.strip.buffer.channels[cell.lead];
+    const name = kind === "ecg" || unit === "" ? cell.name : `${cell.name} (${unit})`;
+    const fitted = fitText(name, Math.min(wide - 3, NAME_WIDE), size, this.measure, true);
+    if (fitted.isCut) this.#notes.push(`Name in full of ${fitted.text}: ${name}.`);
     const width = this.measure(fitted.text, fitted.size, true);
     const place = this.#placeOf(cell, width, fitted.size);
     this.#ground(place.x, place.y, fitted.size, width);
@@ -293,19 +333,19 @@ class Page {
 
   /** The range of heights of the traces between two places: the own trace, and neighbours that reach into the row. */
   #inkOf(cell: Cell, from: number, to: number): { top: number; bottom: number } {
-    const { strip, sheet, options } = this.content;
+    const { strip, sheet } = this.content;
     const own = this.#baseline(cell.row);
     const ink = { top: own, bottom: own };
     const cells = [...sheet.cells, ...(sheet.strip === null ? [] : [sheet.strip])];
     const beside = cells.filter(({ row }) => Math.abs(row - cell.row) <= 1);
     const { top, bottom } = this.#edges(cell.row);
     for (const other of beside) {
-      const baseline = this.#baseline(other.row);
+      const { zero, perUnit } = this.#courseOf(other);
       const stretch = this.#stretch(other);
       const first = Math.max(stretch.from, Math.floor(this.#sampleAt(from)));
       const last = Math.min(stretch.to, Math.ceil(this.#sampleAt(to)) + 1);
       for (let sample = first; sample < last; sample += 1) {
-        const y = baseline - other.sign * strip.buffer.at(other.lead, sample) * options.gain;
+        const y = zero - strip.buffer.at(other.lead, sample) * perUnit;
         if (other !== cell && (y < top || y > bottom)) continue;
         ink.top = Math.min(ink.top, Number.isFinite(y) ? y : ink.top);
         ink.bottom = Math.max(ink.bottom, Number.isFinite(y) ? y : ink.bottom);
@@ -445,7 +485,10 @@ class Page {
     if (leads !== "") notes.push(`Leads, stated by the sender: ${leads}.`);
     const guess = strip.origin.guess(from, to);
     if (guess !== "") notes.push(`Amplitude: ${guess}.`);
-    notes.push(`Pulse: 1 mV, 200 ms. All samples are drawn, at ${rate} Hz.`);
+    const others = cells.filter(({ lead }) => strip.buffer.channels[lead].kind !== "ecg").map(({ name }) => name);
+    if (others.length < cells.length) notes.push("Pulse: 1 mV, 200 ms.");
+    if (others.length > 0) notes.push(`To their own scales, at the left: ${listed(others)}.`);
+    notes.push(`All samples are drawn, at ${rate} Hz.`);
     this.#notes.unshift(...notes);
   }
 

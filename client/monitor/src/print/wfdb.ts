@@ -2,6 +2,7 @@
  * WFDB, the format of PhysioNet: a text header, and interleaved int16 samples (format 16); -32768 is a missing sample.
  */
 
+import type { TraceBuffer } from "../trace-buffer.js";
 import { type Counts, exactCounts } from "./counts.js";
 import { facts } from "./files.js";
 import type { Strip } from "./strip.js";
@@ -37,7 +38,7 @@ export function toWfdb(strip: Strip, name: string): Entry[] {
   }
   const header = [
     [name, leads.length, buffer.samplingRate, samples, ...dateOf(strip.timeOf(from))].join(" "),
-    ...leads.map((each, lead) => signalLine(`${name}.dat`, each, buffer.leads[lead])),
+    ...leads.map((each, lead) => signalLine(`${name}.dat`, each, buffer.leads[lead], unitOf(buffer, lead))),
     ...comments(strip, leads).map((text) => `# ${ascii(text)}`),
   ];
   return [
@@ -63,7 +64,7 @@ export function digitise(strip: Strip, exact: Counts | null, lead: number): Digi
   const middle = (low + high) / 2;
   const gain = gainFor(high - low);
   const baseline = -Math.round(middle * gain);
-  const change = `rounded to steps of ${Number((1 / gain).toPrecision(3))} mV: ${exact === null ? "the messages have no exact counts" : "the counts need more than 16 bits"}`;
+  const change = `rounded to steps of ${Number((1 / gain).toPrecision(3))} ${unitOf(strip.buffer, lead)}: ${exact === null ? "the messages have no exact counts" : "the counts need more than 16 bits"}`;
   return { counts: stored(values, (value) => Math.round(value * gain) + baseline), gain, baseline, change };
 }
 
@@ -90,9 +91,14 @@ function gainFor(millivolts: number): number {
   return steps * power;
 }
 
-function signalLine(file: string, { counts, gain, baseline }: Digitised, name: string): string {
+function signalLine(file: string, { counts, gain, baseline }: Digitised, name: string, unit: string): string {
   const sum = (counts.reduce((total, count) => total + count, 0) << 16) >> 16;
-  return `${file} 16 ${gain}(${baseline})/mV 16 0 ${counts[0] ?? 0} ${sum} 0 ${ascii(clean(name).trim())}`;
+  return `${file} 16 ${gain}(${baseline})/${unit} 16 0 ${counts[0] ?? 0} ${sum} 0 ${ascii(clean(name).trim())}`;
+}
+
+/** The unit of a lead in a header, which has no blanks in it. */
+function unitOf({ channels }: TraceBuffer, lead: number): string {
+  return ascii(clean(channels[lead].unit)).replaceAll(/[\s/]+/g, "_") || "unknown";
 }
 
 function comments(strip: Strip, leads: readonly Digitised[]): string[] {

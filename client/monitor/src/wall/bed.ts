@@ -148,7 +148,7 @@ export class Bed {
       shown: this.leads.map((lead) => signal?.buffer.leads[lead] ?? ""),
       off: heart?.off ?? [],
       silent: heart?.rhythm === "asystole" ? heart.silentSeconds : 0,
-      isBlind: signal !== null && !signal.quality.includes("ok"),
+      isBlind: signal !== null && !signal.ecgQuality.includes("ok"),
       gap: steady - this.#gap.at < TOLD ? `Gap of ${this.#gap.seconds.toFixed(1)} s` : "",
       gaps: signal?.gaps ?? 0,
       missing: signal?.missing ?? 0,

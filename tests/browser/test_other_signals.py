@@ -1,0 +1,22 @@
+"""Respiration, plethysmograms and pressures: drawn to their own scales, in their own units, and never taken for an ECG."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from browser.mixed import BASELINE, GAIN, LEADS, RATE, SAMPLES, mixed
+from browser.publishing import publishing
+from browser.test_use import check_accessible, with_axe
+
+
+@pytest.fixture(scope="module")
+def port():
+    with publishing(mixed, SAMPLES / RATE) as port:
+        yield port
+
+
+def test_each_signal_is_kept_in_its_unit_and_drawn_within_its_scale(open_monitor, port):
+    monitor = open_monitor(port)
+    monitor.wait("s.shown.to - s.shown.from > 1200 && s.rate > 0")
+    monitor.shot("other-signals-dark")
