@@ -11,7 +11,7 @@ import { build } from "esbuild";
 const CLIENT = new URL("../../", import.meta.url);
 const ENTRY = "dist/ecg-monitor.js";
 /** Bytes at most, gzipped: what a page loads for a live display with version 4, the client of the protocol included. */
-const MOST_LIVE = 63_000;
+const MOST_LIVE = 60_000;
 
 const { outputFiles, metafile } = await build({
   absWorkingDir: CLIENT.pathname,
@@ -37,7 +37,7 @@ const contentOf = Object.fromEntries(
 const atOnce = withImports(ENTRY, "import-statement");
 const live = report("live display, and all versions without compression", atOnce);
 for (const [part, source] of [
-  ["payloads that are compressed with zlib", "src/codec/compression.ts"],
+  ["payloads that are compressed with zlib, or have arrays", "src/codec/unpacking.ts"],
   ["payloads from 10 KB on, with WebAssembly", "src/codec/crc32-fold.ts"],
   ["the sheet, calipers, a frozen screen", "monitor/element/tools.ts"],
   ["a service with the option `sealing` or `capabilities`", "src/service/all-parts.ts"],

@@ -1,3 +1,4 @@
+import { ArrayReader } from "../codec/array-reader.js";
 import { inflate } from "../codec/compression.js";
 import { pack } from "../codec/messagepack-utils.js";
 import { ProtocolHandler } from "../codec/protocol-handler.js";
@@ -9,7 +10,7 @@ import { Reassembly } from "./reassembly.js";
 
 /** The parts of a session that publishes, opens and verifies. */
 export const ALL_PARTS: SessionParts = {
-  inflating: { inflate, load: () => Promise.resolve() },
+  unpacking: { inflate, ArrayReader, load: () => Promise.resolve() },
   senderOf: (options) => new ProtocolHandler(options),
   pack,
   fragments: { Reassembly, cutter: { isCut, fragmentAt, size: FRAGMENT_SIZE } },

@@ -262,7 +262,7 @@ export class ClientSession {
     this.#clock = clock;
     this.#positions = positions;
     this.#seals = seals;
-    this.#book = new StreamBook(positions);
+    this.#book = new StreamBook(positions, settings.parts.unpacking);
     const { fragments, Arrivals } = settings.parts;
     this.#arrivals = seals && Arrivals && new Arrivals();
     this.#reassembly = fragments && new fragments.Reassembly(settings.maxPayload);
@@ -1100,7 +1100,7 @@ export class ClientSession {
   #receiverFor(versions: readonly Version[]): FrameReader {
     const { maxPayload, decompressors, parts } = this.#settings;
     const opens = this.#seals !== null;
-    return new FrameReader({ maxPayload, versions: [1, ...versions], opens, decompressors }, parts.inflating);
+    return new FrameReader({ maxPayload, versions: [1, ...versions], opens, decompressors }, parts.unpacking);
   }
 
   #senderFor(version: Version, capabilities: ReadonlySet<Capability>, maxPayload: number): FrameSender {

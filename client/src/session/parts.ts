@@ -4,14 +4,14 @@
  */
 import type { FrameSender } from "../codec/control-sender.js";
 import type { pack } from "../codec/messagepack-utils.js";
-import type { Inflating, ProtocolHandlerOptions } from "../codec/protocol-handler.js";
+import type { ProtocolHandlerOptions, Unpacking } from "../codec/protocol-handler.js";
 import type { Arrivals } from "./arrivals.js";
 import type { Cutter } from "./outgoing.js";
 import type { Reassembly } from "./reassembly.js";
 
 export interface SessionParts {
-  /** Inflates payloads. A part that is not there yet is loaded once a compressed payload arrives. */
-  readonly inflating: Inflating & { load(): Promise<void> };
+  /** Reads payloads that are compressed, or have arrays. What is not there yet is loaded once such a payload arrives. */
+  readonly unpacking: Unpacking & { load(): Promise<void> };
   /** Makes what encodes the frames of a version. */
   readonly senderOf: (
     options: ProtocolHandlerOptions & Required<Pick<ProtocolHandlerOptions, "version" | "maxPayload">>,
