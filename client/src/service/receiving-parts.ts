@@ -23,7 +23,7 @@ export const RECEIVING_PARTS: ServiceParts = {
   senderOf: (options) => new ControlSender(options),
   pack: null,
   fragments: null,
-  Arrivals: null,
+  ProtectedFrames: null,
   Outbox: null,
   withoutKeys: null,
 };

@@ -3,9 +3,9 @@ import { inflate } from "../codec/compression.js";
 import { pack } from "../codec/messagepack-utils.js";
 import { ProtocolHandler } from "../codec/protocol-handler.js";
 import { FRAGMENT_SIZE } from "../protocol.js";
-import { Arrivals } from "./arrivals.js";
 import { fragmentAt, isCut } from "./fragmenting.js";
 import type { SessionParts } from "./parts.js";
+import { ProtectedFrames } from "./protected-frames.js";
 import { Reassembly } from "./reassembly.js";
 
 /** The parts of a session that publishes, opens and verifies. */
@@ -14,5 +14,5 @@ export const ALL_PARTS: SessionParts = {
   senderOf: (options) => new ProtocolHandler(options),
   pack,
   fragments: { Reassembly, cutter: { isCut, fragmentAt, size: FRAGMENT_SIZE } },
-  Arrivals,
+  ProtectedFrames,
 };
