@@ -18,7 +18,7 @@ import {
   Sealing,
   type StreamMessage,
 } from "../src/index.js";
-import { LateInflating } from "../src/service/late-inflating.js";
+import { LateUnpacking } from "../src/service/late-unpacking.js";
 import { RECEIVING_PARTS } from "../src/service/receiving-parts.js";
 import { ServiceOfParts, type ServiceOptions } from "../src/service/service-of-parts.js";
 import { BASIC_SETTINGS } from "../src/session/basic-settings.js";
@@ -87,7 +87,7 @@ describe("ControlSender", () => {
   });
 });
 
-describe("LateInflating", () => {
+describe("LateUnpacking", () => {
   const plain = new ProtocolHandler({ compression: null }).encode(MessageType.HEARTBEAT, null, { version: 3 });
   const large = { type: "note", text: "a".repeat(2000) };
   const compressed = new ProtocolHandler().encode(MessageType.FEATURE_DATA, large, { version: 3 });
@@ -95,9 +95,9 @@ describe("LateInflating", () => {
   function late(load: () => Promise<void>) {
     const taken: Uint8Array[] = [];
     const failed: string[] = [];
-    const inflating = { inflate: null, load };
+    const unpacking = { inflate: null, ArrayReader: null, load };
     const take = (bytes: Uint8Array) => void taken.push(bytes);
-    return { taken, failed, late: new LateInflating(inflating, { take, failed: (why) => void failed.push(why) }) };
+    return { taken, failed, late: new LateUnpacking(unpacking, { take, failed: (why) => void failed.push(why) }) };
   }
 
   test("holds everything from the first compressed frame on, in order", async () => {
@@ -112,15 +112,28 @@ describe("LateInflating", () => {
     expect(held.holds(plain)).toBe(false);
   });
 
+  test.each(["list", "binary"] as const)("holds arrays in %s form, and no other plain messages", async (ndarray) => {
+    const encoder = new ProtocolHandler({ compression: null, ndarray });
+    const field = new NdArray(Float32Array.of(1, 2));
+    const array = encoder.encode(MessageType.FEATURE_DATA, { note: { field } }, { version: 3 });
+    const alert = encoder.encode(MessageType.ANOMALY_ALERT, { text: "ndarray", at: [1, 2, 3] }, { version: 3 });
+    const { opened, open } = gate();
+    const { taken, late: held } = late(() => opened);
+    expect([alert, array, alert].map((bytes) => held.holds(bytes))).toEqual([false, true, true]);
+    open();
+    await until(() => taken.length === 2);
+    expect(taken).toEqual([array, alert]);
+  });
+
   test("says why it cannot load, and when too much waits", async () => {
     const broken = late(() => Promise.reject(new TypeError("404")));
     expect(broken.late.holds(compressed)).toBe(true);
     await until(() => broken.failed.length > 0);
-    expect(broken.failed).toEqual(["cannot load what inflates payloads: TypeError: 404"]);
+    expect(broken.failed).toEqual(["cannot load what reads compressed payloads and arrays: TypeError: 404"]);
     const full = late(() => new Promise(() => {}));
     expect(full.late.holds(compressed)).toBe(true);
     full.late.holds(new Uint8Array(16 * 1024 * 1024));
-    expect(full.failed).toEqual([`${16 * 1024 * 1024 + compressed.length} bytes wait to be inflated`]);
+    expect(full.failed).toEqual([`${16 * 1024 * 1024 + compressed.length} bytes wait for what reads them`]);
   });
 
   test.each([new Uint8Array(), zlibSync(new Uint8Array(40)), compressed.subarray(0, 12), Uint8Array.of(9, 1, 1)])(

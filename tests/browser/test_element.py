@@ -24,7 +24,7 @@ def test_the_plain_page_shows_its_leads_live(open_element):
         element.check_quiet()
 
 
-LATER = ("tools", "compression", "crc32-fold", "all-parts")
+LATER = ("tools", "unpacking", "crc32-fold", "all-parts")
 """The parts that are loaded when they are needed."""
 
 
@@ -48,13 +48,13 @@ def test_parts_are_loaded_when_they_are_needed(open_element):
     with live("--protocol", "3") as server:
         element = open_element(server.port)
         element.wait("m.signal?.buffer.end > 1000 && m.state === 'live'")
-        assert loaded_later(element) == {"tools", "compression"}  # version 3 compresses
+        assert loaded_later(element) == {"tools", "unpacking"}  # version 3 compresses
         element.set(view="sheet")
         element.wait("m.screen.sheet !== null")
         element.shot("element-sheet")
         element.page.evaluate("document.querySelector('ecg-monitor').options = { capabilities: [] }")
         element.wait("m.signal?.buffer.end > 1000 && m.state === 'live'")
-        assert loaded_later(element) == {"tools", "compression", "all-parts"}
+        assert loaded_later(element) == {"tools", "unpacking", "all-parts"}
         assert element.events("ecg-error") == []
         element.check_quiet()
 

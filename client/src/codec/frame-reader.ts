@@ -25,7 +25,7 @@ import {
 import type { Inflate } from "./compression.js";
 import { crc32 } from "./crc32.js";
 import type { Decompressor } from "./decompressor.js";
-import { Reader } from "./messagepack-reader.js";
+import { type Arrays, Reader } from "./messagepack-reader.js";
 import type { Signature } from "./signing.js";
 import { isOfStream, readOfStream } from "./stream-messages.js";
 
@@ -207,9 +207,10 @@ export interface FrameReaderOptions {
   readonly decompressors?: Iterable<Decompressor>;
 }
 
-/** What inflates payloads; null where it is not there (yet). */
-export interface Inflating {
+/** What reads the payloads that are compressed, or have arrays outside of records; null where it is not there (yet). */
+export interface Unpacking {
   readonly inflate: Inflate | null;
+  readonly ArrayReader: Arrays;
 }
 
 /** Decodes frames, without I/O. */
@@ -218,16 +219,16 @@ export class FrameReader {
   readonly #versions: ReadonlySet<number>;
   readonly #opens: boolean;
   readonly #decompressors: readonly Decompressor[];
-  readonly #inflating: Inflating;
+  readonly #unpacking: Unpacking;
 
-  constructor(options: FrameReaderOptions, inflating: Inflating) {
+  constructor(options: FrameReaderOptions, unpacking: Unpacking) {
     const { maxPayload = DEFAULT_MAX_PAYLOAD } = options;
     if (!(maxPayload >= 0 && maxPayload <= LARGEST_LENGTH)) throw new RangeError(`maxPayload cannot be ${maxPayload}`);
     this.maxPayload = maxPayload;
     this.#versions = new Set<number>(options.versions ?? VERSIONS);
     this.#opens = options.opens ?? false;
     this.#decompressors = [...(options.decompressors ?? [])];
-    this.#inflating = inflating;
+    this.#unpacking = unpacking;
   }
 
   /**
@@ -416,7 +417,7 @@ export class FrameReader {
     }
     const isTransformed = header.flags & (header.version < FORMED_SINCE ? TRANSFORMED : TRANSFORMED_IN_V4);
     let payload = isTransformed
-      ? restored(received, header, limit, opened, this.#opens, this.#decompressors, this.#inflating)
+      ? restored(received, header, limit, opened, this.#opens, this.#decompressors, this.#unpacking)
       : received;
     if (this.#opens && header.version >= FORMED_SINCE && header.flags & Flag.SIGNED) {
       const end = payload.length - TRAILER_SIZE;
@@ -435,7 +436,7 @@ export class FrameReader {
       sequence: header.sequence,
       data: isRecord(header.form)
         ? readRecord(payload, header, limit, templates, decoding)
-        : readValue(payload, header.type),
+        : readValue(payload, header.type, this.#unpacking.ArrayReader),
       frameBytes: header.size + header.length,
       payloadBytes: payload.length,
     };
@@ -470,7 +471,7 @@ function restored(
   opened: Uint8Array | null,
   cutsTrailer: boolean,
   decompressors: readonly Decompressor[],
-  { inflate }: Inflating,
+  { inflate }: Unpacking,
 ): Uint8Array {
   const { flags, form } = header;
   const isInV4 = header.version >= FORMED_SINCE;
@@ -531,8 +532,8 @@ function readRecord(
   return template.decode(payload, limit).data;
 }
 
-function readValue(payload: Uint8Array, type: MessageType): unknown {
-  return isOfStream(type) ? readOfStream(type, payload) : new Reader(payload).onlyValue();
+function readValue(payload: Uint8Array, type: MessageType, arrays: Arrays): unknown {
+  return isOfStream(type) ? readOfStream(type, payload, arrays) : new Reader(payload, arrays).onlyValue();
 }
 
 /** Checks 5 to 7: the payload is complete, its flags are defined in the version, and its CRC-32 is correct. */

@@ -11,6 +11,7 @@
  */
 
 import { DEFAULT_MAX_PAYLOAD } from "../protocol.js";
+import { ArrayReader } from "./array-reader.js";
 import { Reader } from "./messagepack-reader.js";
 import { type NdArrayForm, Writer } from "./messagepack-writer.js";
 
@@ -50,5 +51,5 @@ export function pack(value: unknown, { ndarray = "list", maxPayload = DEFAULT_MA
  *   many values (0x102)
  */
 export function unpack(payload: Uint8Array): unknown {
-  return new Reader(payload).onlyValue();
+  return new Reader(payload, ArrayReader).onlyValue();
 }

@@ -14,6 +14,7 @@ import {
   STREAM_TYPES,
   TRAILER_SIZE,
 } from "../protocol.js";
+import { ArrayReader } from "./array-reader.js";
 import { fieldOf } from "./fields.js";
 import { pack } from "./messagepack-utils.js";
 import { readOfStream } from "./stream-messages.js";
@@ -302,7 +303,7 @@ export class Verifier {
     payload: Uint8Array,
     where: { readonly stream: string; readonly epoch?: number; readonly required?: boolean },
   ): Promise<Attestation> {
-    const told = readOfStream(MessageType.STREAM_ATTESTATION, payload);
+    const told = readOfStream(MessageType.STREAM_ATTESTATION, payload, ArrayReader);
     const bytes = (name: string) => owned(fieldOf(told, name) as Uint8Array);
     const [epoch, number] = [Number(fieldOf(told, "epoch")), Number(fieldOf(told, "number"))];
     const [last, stream] = [fieldOf(told, "last") as boolean, fieldOf(told, "stream") as string];

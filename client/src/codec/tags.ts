@@ -1,10 +1,20 @@
-/** Finds the end of MessagePack numbers, and of arrays of numbers, without decoding them. */
+/** The tags of MessagePack, and the places of its texts. */
+import { MAX_DEPTH } from "../protocol.js";
 
 const TRUE = 0xc3;
-const ARRAY16 = 0xdc;
-const ARRAY32 = 0xdd;
-/** Size of the shortest float, in bytes. */
-const FLOAT_WIDTH = 5;
+/** Bytes of a text that is read without `TextDecoder`. */
+export const SHORT_TEXT = 24;
+export const TOO_DEEP = `more than ${MAX_DEPTH} arrays and maps inside one another`;
+/** Character codes of a short text; one array for each length, so that decoding it allocates the string only. */
+const CODES: readonly number[][] = /* @__PURE__ */ Array.from({ length: SHORT_TEXT + 1 }, (_, length) =>
+  new Array<number>(length).fill(0),
+);
+
+/** Offsets of some bytes of the payload. */
+export interface Span {
+  readonly start: number;
+  readonly stop: number;
+}
 
 /** Size of a number or bool in bytes, by its tag; 0 for tags of other types. */
 export const WIDTH: Uint8Array = /* @__PURE__ */ makeWidths();
@@ -22,45 +32,38 @@ export function isTrue(tag: number): boolean {
   return tag === TRUE;
 }
 
-/**
- * Reads the header of the array at `at`: its length, and the offset of its first element; undefined if it is no array.
- */
-export function arrayHeader(view: DataView, at: number): { length: number; start: number } | undefined {
-  const left = view.byteLength - at;
-  const tag = left > 0 ? view.getUint8(at) : 0;
-  if ((tag & 0xf0) === 0x90) return { length: tag & 0x0f, start: at + 1 };
-  if (tag === ARRAY16 && left >= 3) return { length: view.getUint16(at + 1), start: at + 3 };
-  if (tag === ARRAY32 && left >= 5) return { length: view.getUint32(at + 1), start: at + 5 };
-  return undefined;
+export function isBinTag(tag: number): boolean {
+  return tag >= 0xc4 && tag <= 0xc6;
 }
 
-/** Returns the end of one number, or of arrays of numbers with at most `depth` levels; -1 for anything else. */
-export function pastNumbers(bytes: Uint8Array, view: DataView, at: number, depth: number): number {
-  if (at >= bytes.length) return -1;
-  const width = WIDTH[bytes[at]];
-  if (width) return at + width <= bytes.length ? at + width : -1;
-  const header = arrayHeader(view, at);
-  return header && depth > 0 ? pastElements(bytes, view, header, depth - 1) : -1;
-}
-
-function pastElements(bytes: Uint8Array, view: DataView, header: { length: number; start: number }, depth: number) {
-  let at = header.start;
-  let left = header.length;
-  while (left > 0) {
-    const width = at < bytes.length ? WIDTH[bytes[at]] : 0;
-    const alike = width >= FLOAT_WIDTH ? runOf(bytes, at, width, left) : 1;
-    at = width ? at + alike * width : pastNumbers(bytes, view, at, depth);
-    if (at < 0) return -1;
-    left -= alike;
+/** Returns the text of those bytes if it is short and ASCII, as most are: faster than `TextDecoder`. Otherwise "". */
+export function asciiAt(bytes: Uint8Array, { start, stop }: Span): string {
+  const length = stop - start;
+  if (length > SHORT_TEXT) return "";
+  const codes = CODES[length];
+  for (let i = 0; i < length; i++) {
+    const byte = bytes[start + i];
+    if (byte >= 0x80) return "";
+    codes[i] = byte;
   }
-  return at <= bytes.length ? at : -1;
+  return String.fromCharCode.apply(null, codes);
 }
 
-/** Counts consecutive numbers with the same tag, at most `n`. In most signals all numbers have the same tag. */
-function runOf(bytes: Uint8Array, start: number, width: number, n: number): number {
-  const tag = bytes[start];
-  const most = Math.min(n, Math.ceil((bytes.length - start) / width));
-  let count = 1;
-  for (let at = start + width; count < most && bytes[at] === tag; at += width) count++;
-  return count;
+/** Returns where the bytes of the text at `at` are; undefined if there is no complete text. */
+export function textAt(bytes: Uint8Array, view: DataView, at: number): Span | undefined {
+  const tag = at < bytes.length ? bytes[at] : 0;
+  if ((tag & 0xe0) !== 0xa0) return sizedAt(bytes, view, at, 0xd9);
+  const stop = at + 1 + (tag & 0x1f);
+  return stop <= bytes.length ? { start: at + 1, stop } : undefined;
+}
+
+/** Returns where the bytes after the tag at `at` and a length of 8, 16 or 32 bits are; undefined if incomplete. */
+export function sizedAt(bytes: Uint8Array, view: DataView, at: number, tag8: number): Span | undefined {
+  const kind = at < bytes.length ? bytes[at] - tag8 : -1;
+  if (kind < 0 || kind > 2) return undefined;
+  const width = 1 << kind;
+  const start = at + 1 + width;
+  if (start > bytes.length) return undefined;
+  const length = kind === 0 ? bytes[at + 1] : kind === 1 ? view.getUint16(at + 1) : view.getUint32(at + 1);
+  return start + length <= bytes.length ? { start, stop: start + length } : undefined;
 }

@@ -7,7 +7,7 @@ import { ClientSession, type Close, type SessionEvent } from "../session/client-
 import type { StreamPositions } from "../session/stream-book.js";
 import type { StreamSeals } from "../session/stream-seals.js";
 import { callSafely } from "./emitter.js";
-import { LateInflating } from "./late-inflating.js";
+import { LateUnpacking } from "./late-unpacking.js";
 import { PingAnswers } from "./ping-answers.js";
 
 /** The interface that the client needs of a WebSocket: a browser's, Node's, or that of the `ws` package. */
@@ -101,7 +101,7 @@ export class Connection {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #timerAt = Number.POSITIVE_INFINITY;
   #isReceiving = false;
-  readonly #late: LateInflating;
+  readonly #late: LateUnpacking;
 
   /** Opens a WebSocket. @param protocols subprotocols to offer @param connectTimeout seconds that opening may take */
   constructor(
@@ -115,7 +115,7 @@ export class Connection {
   ) {
     this.#owner = owner;
     this.#settings = settings;
-    this.#late = new LateInflating(settings.parts.inflating, {
+    this.#late = new LateUnpacking(settings.parts.unpacking, {
       take: (bytes) => this.#read(bytes),
       failed: (why) => this.drop(why),
     });

@@ -1,23 +1,29 @@
-import type { Inflate } from "../codec/compression.js";
 import { ControlSender } from "../codec/control-sender.js";
+import type { Unpacking } from "../codec/frame-reader.js";
 import type { ServiceParts } from "./parts.js";
 
-/** Inflates once it is loaded: servers before version 4 compress, and those of version 4 only what is asked for. */
-const inflating = {
-  inflate: null as Inflate | null,
+type Changing<T> = { -readonly [Name in keyof T]: T[Name] };
+
+/**
+ * Reads compressed payloads and arrays once that is loaded: servers before version 4 send such, and those of version 4 only
+ * what is asked for, and arrays that are no records.
+ */
+const unpacking: Changing<Unpacking> & { load(): Promise<void> } = {
+  inflate: null,
+  ArrayReader: null,
   async load(): Promise<void> {
-    const { inflate } = await import("../codec/compression.js");
-    inflating.inflate = inflate;
+    const { ArrayReader, inflate } = await import("../codec/unpacking.js");
+    Object.assign(unpacking, { ArrayReader, inflate });
   },
 };
 
 /** The parts of a service that only receives plain messages. */
 export const RECEIVING_PARTS: ServiceParts = {
-  inflating,
+  unpacking,
   senderOf: (options) => new ControlSender(options),
   pack: null,
   fragments: null,
-  Arrivals: null,
+  ProtectedFrames: null,
   Outbox: null,
   withoutKeys: null,
 };

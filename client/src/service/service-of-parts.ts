@@ -216,7 +216,7 @@ export class ServiceOfParts implements PublisherHost, HistoryHost {
 
   /** @param parts what it can do; what they lack is not loaded */
   constructor(options: ServiceOptions, parts: ServiceParts) {
-    if (options.sealing && !parts.Arrivals) throw new TypeError("this service opens no sealed streams");
+    if (options.sealing && !parts.ProtectedFrames) throw new TypeError("this service opens no sealed streams");
     this.#parts = parts;
     this.#settings = settingsOf(options, parts);
     this.#seals = this.#opens() ? (options.sealing?.attach() ?? null) : null;

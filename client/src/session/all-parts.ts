@@ -1,17 +1,18 @@
+import { ArrayReader } from "../codec/array-reader.js";
 import { inflate } from "../codec/compression.js";
 import { pack } from "../codec/messagepack-utils.js";
 import { ProtocolHandler } from "../codec/protocol-handler.js";
 import { FRAGMENT_SIZE } from "../protocol.js";
-import { Arrivals } from "./arrivals.js";
 import { fragmentAt, isCut } from "./fragmenting.js";
 import type { SessionParts } from "./parts.js";
+import { ProtectedFrames } from "./protected-frames.js";
 import { Reassembly } from "./reassembly.js";
 
 /** The parts of a session that publishes, opens and verifies. */
 export const ALL_PARTS: SessionParts = {
-  inflating: { inflate, load: () => Promise.resolve() },
+  unpacking: { inflate, ArrayReader, load: () => Promise.resolve() },
   senderOf: (options) => new ProtocolHandler(options),
   pack,
   fragments: { Reassembly, cutter: { isCut, fragmentAt, size: FRAGMENT_SIZE } },
-  Arrivals,
+  ProtectedFrames,
 };

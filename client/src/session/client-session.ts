@@ -7,8 +7,8 @@ import {
 } from "../codec/control-messages.js";
 import type { FrameSender } from "../codec/control-sender.js";
 import { fieldOf } from "../codec/fields.js";
-import { type DeferredFrame, type Frame, FrameReader, type Header, type Message } from "../codec/frame-reader.js";
-import { pathText, quoted, ROOT } from "../codec/path.js";
+import { type Frame, FrameReader, type Header, type Message } from "../codec/frame-reader.js";
+import { pathText, ROOT } from "../codec/path.js";
 import type { Opened } from "../codec/seal.js";
 import type { SendClock } from "../codec/send-clock.js";
 import { ProtocolError } from "../errors.js";
@@ -22,7 +22,6 @@ import {
   ErrorCode,
   FLAG_SINCE,
   Flag,
-  Form,
   HEADER_SIZES,
   LARGEST_LENGTH,
   LAST_FATAL_CHECK,
@@ -38,17 +37,17 @@ import {
   type Version,
 } from "../protocol.js";
 import { Seen, Unacknowledged, type Waiting } from "./acknowledgements.js";
-import type { Arrival, Arrivals, Outcome, SignedBy, Unverified } from "./arrivals.js";
+import type { Arrival, Outcome, SignedBy } from "./arrivals.js";
 import type { Settings } from "./basic-settings.js";
 import { checkNumbers, requireMoment } from "./control-numbers.js";
+import type { Acknowledgeable, SessionEvent, StreamNumbers } from "./events.js";
 import { choice, implied, usable } from "./negotiation.js";
 import { type Leaving, type Outgoing, SendQueue, tierOf, understood } from "./outgoing.js";
+import type { ProtectedFrames, ProtectedOwner } from "./protected-frames.js";
 import type { Reassembly } from "./reassembly.js";
-import { isOfSealed, keyIdOf } from "./sealed-frames.js";
 import { type Action, type Phase, TRANSITIONS, type Transition, type Trigger } from "./state.js";
 import { NO_POSITIONS, StreamBook, type StreamPosition, type StreamPositions } from "./stream-book.js";
 import {
-  type NotTaken,
   noSealCounts,
   noSignatureCounts,
   type SealCounts,
@@ -57,79 +56,7 @@ import {
 } from "./stream-seals.js";
 import { microseconds, seconds } from "./timestamps.js";
 
-/** The events that a session returns to its owner. */
-export type SessionEvent =
-  | { kind: "negotiated"; version: Version; capabilities: ReadonlySet<Capability>; negotiated: boolean }
-  /** A data message arrived. In version 4, `position` is its number in its stream; null without a stream. */
-  | { kind: "received"; message: Message; position: StreamPosition | null }
-  /** A numbered message that describes its stream, such as a template. The application does not get it. */
-  | { kind: "explained"; position: StreamPosition; timestamp: bigint }
-  /** A frame is sealed. The owner opens it, and calls `opened` with the result. */
-  | { kind: "sealed"; arrival: Arrival }
-  /** A message is signed, or is an attestation. The owner verifies it, and calls `verified` with the result. */
-  | { kind: "signed"; arrival: Arrival; unverified: Unverified }
-  /** Frames wait for a key that is not known. `stream` is null if their header names none, as in version 3. */
-  | { kind: "key-missing"; stream: string | null }
-  /** A sealed message of a history was let go, as its key is not known: nothing waits for it. */
-  | { kind: "unopened"; position: StreamPosition }
-  /** A message arrived whose number was received before. Its subscription decides whether it is acknowledged again. */
-  | { kind: "repeated"; position: StreamPosition; message: Acknowledgeable }
-  | {
-      kind: "answered";
-      stream: string;
-      status: SubscriptionAnswer["status"];
-      code: number | null;
-      /** Why it was denied, for a person; null if the server does not tell. */
-      reason: string | null;
-      /** The time from which messages follow, in microseconds since 1970; null if the server states none. */
-      from: bigint | null;
-      timestamp: bigint | null;
-      /** The numbering of the stream, and the number of the first message that follows; null before version 4. */
-      line: StreamNumbers | null;
-      /** In an answer about a history. */
-      history?: HistoryAnswer;
-    }
-  /**
-   * In the answer to the opening of a stream, `next` is the number that the server expects next, and `lost` how many messages it
-   * passed over; else they are null and 0.
-   */
-  | { kind: "acknowledged"; timestamp: bigint; next: number | null; lost: number }
-  | { kind: "undelivered"; timestamp: bigint; attempts: number }
-  | { kind: "error"; code: number; message: string; details: unknown }
-  /**
-   * A frame was refused. For a numbered message, `position` is its number and `timestamp` its time. `isAgain` is true if the
-   * message was refused over an earlier connection as well; it then counts as lost.
-   */
-  | {
-      kind: "refused";
-      error: ProtocolError;
-      position: StreamPosition | null;
-      timestamp: bigint | null;
-      isAgain: boolean;
-    }
-  | { kind: "round-trip"; seconds: number; offset: number | null };
-
-/** What an answer says of a history. */
-export interface HistoryAnswer {
-  /** The number of the request. */
-  readonly request: number;
-  /** The number after the last message that follows; null if none follows. */
-  readonly end: number | null;
-  /** The time from which to ask for the rest, in microseconds since 1970; null if there is none. */
-  readonly more: bigint | null;
-}
-
-/** The numbers of a stream, as an answer states them. */
-export interface StreamNumbers {
-  readonly epoch: number;
-  /** The number of the first message that follows. */
-  readonly next: number;
-  /** If another epoch has begun: the number that would have been next in the epoch before; null if that is unknown. */
-  readonly ended: number | null;
-}
-
-/** The properties of a message that an acknowledgement names. */
-export type Acknowledgeable = Pick<Message, "type" | "flags" | "timestamp">;
+export type { Acknowledgeable, HistoryAnswer, SessionEvent, StreamNumbers } from "./events.js";
 
 /** Where a viewer resumes a stream: after that number of that epoch. */
 export interface Resumption {
@@ -171,12 +98,6 @@ const AFTER_SLEEP = 5;
 /** Number of unanswered PINGs that are remembered; beyond that, the oldest is forgotten. */
 const MOST_PINGS = 32;
 
-/** Number of unknown keys that are asked for over one connection. */
-const MOST_ASKED_KEYS = 64;
-
-/** Bytes of frames that wait to be opened, beyond which the connection is closed, besides one payload. */
-const MOST_WAITING = 16 * 1024 * 1024;
-
 /** The first version with numbered messages, which is spoken only after a negotiation. */
 const NUMBERED_SINCE = 4;
 
@@ -217,14 +138,10 @@ export class ClientSession {
   readonly #wanted = new Set<string>();
   /** The requests for histories that are not over, by number, with their streams. */
   readonly #histories = new Map<number, string>();
-  /** Answers that end histories of which frames are still being opened. */
-  readonly #endings: [SubscriptionAnswer, Message][] = [];
   readonly #positions: StreamPositions;
-  readonly #seals: StreamSeals | null;
   readonly #answerLater: ((answer: () => void) => void) | null;
-  /** The frames that wait to be opened or verified; null if this side opens nothing. */
-  readonly #arrivals: Arrivals | null;
-  readonly #askedKeys = new Set<number>();
+  /** The frames that are sealed or signed; null if this side opens nothing. */
+  readonly #protected: ProtectedFrames | null;
   /** The unfinished messages; null if this side takes no fragments. */
   readonly #reassembly: Reassembly | null;
   #receiver: FrameReader;
@@ -261,10 +178,9 @@ export class ClientSession {
     this.#answerLater = answerLater;
     this.#clock = clock;
     this.#positions = positions;
-    this.#seals = seals;
-    this.#book = new StreamBook(positions);
-    const { fragments, Arrivals } = settings.parts;
-    this.#arrivals = seals && Arrivals && new Arrivals();
+    this.#book = new StreamBook(positions, settings.parts.unpacking);
+    const { fragments, ProtectedFrames } = settings.parts;
+    this.#protected = seals && ProtectedFrames && new ProtectedFrames(seals, this.#book, this.#protectedOwner());
     this.#reassembly = fragments && new fragments.Reassembly(settings.maxPayload);
     // Until both sides agree, frames are sent in version 1, and version 4 is not read.
     this.#receiver = this.#receiverFor(settings.versions.filter((version) => version < NUMBERED_SINCE));
@@ -295,34 +211,33 @@ export class ClientSession {
     let count = 0;
     for (const frame of this.#receiver.frames(whole, MAX_CONTROL_PAYLOAD, this.#book, this)) {
       if (count++ >= MAX_BATCH_FRAMES) this.#take(tooMany(), now, events);
-      else if (frame.deferred) this.#defer(frame.deferred);
+      else if (frame.deferred) this.#protected?.add(frame.deferred);
       else this.#take(frame, now, events);
       if (this.closing) break;
     }
     this.#forgetUnbound();
-    this.#goOn(now, events);
+    this.#protected?.goOn(now, events);
     return events;
   }
 
   /** Returns true if a frame waits: to be opened, or behind others that wait. */
   defers(header: Header): boolean {
-    if (this.#arrivals === null || isPiece(header)) return false;
-    return isOfSealed(header) || this.#mustVerify(header) || this.#arrivals.mustWait(header);
+    return !isPiece(header) && (this.#protected?.defers(header) ?? false);
   }
 
   /** Takes the result of verifying a message of the event "signed". */
   verified(arrival: Arrival, verdict: SignedBy | ProtocolError, now: number): SessionEvent[] {
     const events: SessionEvent[] = [];
-    this.#arrivals?.verified(arrival, verdict);
-    this.#goOn(now, events);
+    this.#protected?.verified(arrival, verdict);
+    this.#protected?.goOn(now, events);
     return events;
   }
 
   /** Takes the result of opening a frame of the event "sealed". */
   opened(arrival: Arrival, outcome: Outcome, now: number): SessionEvent[] {
     const events: SessionEvent[] = [];
-    this.#arrivals?.opened(arrival, outcome);
-    this.#goOn(now, events);
+    this.#protected?.opened(arrival, outcome);
+    this.#protected?.goOn(now, events);
     return events;
   }
 
@@ -342,7 +257,7 @@ export class ClientSession {
       this.#silentAfter(this.#asked ? SILENT_INTERVALS : SILENT_INTERVALS - 1),
       this.#sentAt + this.#heartbeatInterval,
       this.#unacknowledged.deadline(),
-      this.#arrivals?.heldUntil ?? Number.POSITIVE_INFINITY,
+      this.#protected?.heldUntil ?? Number.POSITIVE_INFINITY,
       this.#reassembly?.deadline(SILENT_INTERVALS * this.#heartbeatInterval) ?? Number.POSITIVE_INFINITY,
       this.phase === "opening" ? this.#giveUpWaitingAt : Number.POSITIVE_INFINITY,
     );
@@ -374,8 +289,7 @@ export class ClientSession {
     for (const waiting of this.#unacknowledged.due(now)) this.#sendAgain(waiting, events);
     this.#dropUnfinished(now, events);
     if (this.closing) return events;
-    this.sealed.unknownKey += this.#arrivals?.letGo(now) ?? 0;
-    this.#goOn(now, events);
+    this.#protected?.tick(now, events);
     if (this.closing) return events;
     if (!this.#asked && now >= this.#silentAfter(SILENT_INTERVALS - 1)) {
       this.#asked = true; // an old server may have nothing to send, but it answers a PING
@@ -489,12 +403,13 @@ export class ClientSession {
 
   /** Asks for no keys of a stream of which the application has some. */
   #ownKeys(stream: string): { keys?: false } {
-    return this.capabilities.has(Capability.ENCRYPTION) && this.#seals?.hasOwnKeys(stream) ? { keys: false } : {};
+    const hasOwn = this.#protected?.seals.hasOwnKeys(stream) ?? false;
+    return hasOwn && this.capabilities.has(Capability.ENCRYPTION) ? { keys: false } : {};
   }
 
   /** Returns true if a stream is to be sealed, and sealed messages were not agreed on. */
   lacksSeal(stream: string): boolean {
-    return (this.#seals?.isSealed(stream) ?? false) && !this.capabilities.has(Capability.ENCRYPTION);
+    return (this.#protected?.seals.isSealed(stream) ?? false) && !this.capabilities.has(Capability.ENCRYPTION);
   }
 
   /**
@@ -506,7 +421,7 @@ export class ClientSession {
    */
   askHistory(stream: string, request: number, start: bigint, stop: bigint | null, owner: object = {}): void {
     this.#histories.set(request, stream);
-    this.#seals?.beginHistory(request, owner);
+    this.#protected?.seals.beginHistory(request, owner);
     const until = stop === null ? {} : { stop: seconds(stop) };
     this.#say(MessageType.SUBSCRIBE, {
       stream,
@@ -622,32 +537,16 @@ export class ClientSession {
     const data = checkedControl(type, message.data, version, this.capabilities.has(Capability.ENCRYPTION));
     checkNumbers(type, data);
     const position = this.#book.positionOf(message);
-    if (STREAM_TYPES.has(type)) {
-      this.#checkSeal(message, position, opened);
-      this.#checkSigned(type, signed);
-    }
+    if (STREAM_TYPES.has(type)) this.#protected?.check(message, position, opened, signed);
     if (STREAM_TYPES.has(type) && !DATA_TYPES.has(type)) this.#explain(message, position, payload);
-    const history = position?.history ?? null;
-    const notTaken = opened && (this.#seals as StreamSeals).take(opened, history);
-    if (notTaken) {
-      this.#letGo(message, notTaken);
-      return;
-    }
-    const proven = signed?.signature === "valid" && signed.digest; // a signature that proves nothing lets nothing go
-    if (proven && !(this.#seals as StreamSeals).takeDigest(position?.stream ?? "", proven, history)) {
-      this.#letGo(message, "repeated");
-      return;
-    }
-    if (opened) this.sealed.opened++;
-    if (signed?.digest) this.signatures[signed.signature === "valid" ? "valid" : "unknownSigner"]++;
-    if (position && history === null && !signed && this.#seals?.verifies)
-      this.#noteUnsigned(message, payload, position);
+    if (this.#protected && !this.#protected.takes(message, payload, position, opened, signed)) return;
     this.framesReceived++;
     if (spoken && !NO_BEGINNING.has(type) && this.#react("frame") === "assume") this.#assume(version, events);
     if (this.#isRepetition(message)) return;
     if (DATA_TYPES.has(type)) {
       if (position) giveName(message.data, position.stream);
-      events.push({ kind: "received", message: this.#marked(message, position, opened, signed), position });
+      const marked = this.#protected?.marked(message, position, opened, signed) ?? message;
+      events.push({ kind: "received", message: marked, position });
     } else if (position) {
       events.push({ kind: "explained", position, timestamp: message.timestamp as bigint });
       this.acknowledge(message);
@@ -706,155 +605,32 @@ export class ClientSession {
     this.#reassembly?.forget((id) => id !== 0 && this.#book.nameOf(id) === undefined);
   }
 
-  // --- sealed streams ---
+  // --- sealed and signed frames ---
 
-  #defer(
-    frame: DeferredFrame,
-    place: number | null = null,
-    stream: string | null = this.#streamOf(frame.header),
-  ): void {
-    const arrivals = this.#arrivals as Arrivals;
-    arrivals.add(frame, stream, this.#book.positionOf(frame.header)?.history ?? null, place);
-    if (arrivals.cost > MOST_WAITING + this.#settings.maxPayload)
-      this.#abandon(CloseCode.TRY_LATER, `${arrivals.size} frames wait to be opened`);
-  }
-
-  /** Returns the name of the stream of a frame; null if its header names none, as in version 3. */
-  #streamOf({ streamId = 0 }: Header): string | null {
-    return this.#book.nameOf(streamId) ?? null;
-  }
-
-  /** Takes the frames whose turn it is, and starts opening others. */
-  #goOn(now: number, events: SessionEvent[]): void {
-    const seals = this.#seals;
-    const arrivals = this.#arrivals;
-    if (!seals || !arrivals) return;
-    arrivals.retry((keyId) => seals.knows(keyId));
-    for (let next = arrivals.next(); next && !this.closing; next = arrivals.next())
-      this.#takeArrival(next, arrivals, now, events);
-    if (this.closing) return;
-    for (const arrival of arrivals.start()) events.push({ kind: "sealed", arrival });
-    for (const [data, message] of this.#endings.splice(0)) this.#onSubscriptionAck(data, message, events);
-  }
-
-  #takeArrival(arrival: Arrival, arrivals: Arrivals, now: number, events: SessionEvent[]): void {
-    const { outcome, place, frame } = arrival;
-    const { header } = frame;
-    if (this.#isNotWanted(arrival)) {
-      if (place === null) this.#skip(header, events);
-    } else if (outcome instanceof ProtocolError) {
-      this.#refuse(place === null ? outcome : inTemplates(outcome, place), now, events, place === null ? header : null);
-    } else if (outcome === "unknown key") {
-      const position = this.#book.positionOf(header);
-      if (position?.history === undefined) this.#hold(arrival, arrivals, now, events);
-      else {
-        this.sealed.unknownKey++;
-        if (place === null) events.push({ kind: "unopened", position });
-      }
-    } else if (typeof outcome === "string") {
-      this.#letGo(header, outcome);
-    } else {
-      const { isHeld, givenUp } = arrivals.holdBehind(arrival);
-      this.sealed.unknownKey += givenUp;
-      if (isHeld) return;
-      const opened = outcome ?? null;
-      const decoded = arrival.decoded ?? frame.decode(opened?.payload ?? null);
-      const { verdict = null } = arrival;
-      if (verdict === null && this.#mustVerify(header) && !(decoded.item instanceof ProtocolError)) {
-        arrivals.putBack(arrival, decoded);
-        events.push({ kind: "signed", arrival, unverified: this.#unverified(decoded) });
-      } else if (verdict instanceof ProtocolError) {
-        this.signatures.refused++;
-        this.#refuse(verdict, now, events, place === null ? header : null);
-      } else if (place === null) this.#take(decoded, now, events, opened, verdict);
-      else this.#takeTemplate(place, decoded, now, events, opened);
-    }
-  }
-
-  // --- signatures ---
-
-  #mustVerify(header: Header): boolean {
-    if (!this.#seals?.verifies || header.version < NUMBERED_SINCE) return false;
-    if (header.flags & Flag.SIGNED) return true;
-    return header.type === MessageType.STREAM_ATTESTATION && this.#book.positionOf(header)?.history === undefined;
-  }
-
-  #unverified({ header, payload, trailer }: Frame): Unverified {
-    const { type, form = 0 } = header as Header;
-    const position = this.#book.positionOf(header as Header);
-    const body = this.#unfiltered(header as Header, payload as Uint8Array);
-    return { stream: position?.stream ?? "", epoch: position?.epoch ?? null, type, form, payload: body, trailer };
-  }
-
-  /** Returns the payload of which signatures are made: that of a record without filter. */
-  #unfiltered({ form = 0, streamId = 0 }: Pick<Header, "form" | "streamId">, payload: Uint8Array): Uint8Array {
-    if (!(form & Form.RECORD)) return payload;
-    const template = this.#book.get(streamId, (payload[0] << 8) | payload[1]);
-    return template?.unfiltered?.(payload, this.#settings.maxPayload) ?? payload;
-  }
-
-  /** @throws ProtocolError 0x202, check 14, if a message of that type has to be signed by a known signer, and is not */
-  #checkSigned(type: MessageType, signed: SignedBy | null): void {
-    if (signed?.signature === "valid" || !this.#seals?.requiresSignature(type)) return;
-    this.signatures.refused++;
-    const why = signed ? "is signed by nobody known" : "is not signed";
-    const text = `a message of type 0x${type.toString(16).padStart(2, "0")} ${why}`;
-    const reason = signed ? "signer" : "signature";
-    throw new ProtocolError(ErrorCode.AUTHENTICATION_FAILED, text, { check: 14, reason });
-  }
-
-  #noteUnsigned(message: Message, payload: Uint8Array, position: StreamPosition): void {
-    const { type, form = 0 } = message;
-    if (type !== MessageType.STREAM_ATTESTATION)
-      this.#seals?.noteUnsigned(position, type, form, this.#unfiltered(message, payload));
-  }
-
-  /** Returns the message with what opening and verifying have shown. */
-  #marked(message: Message, position: StreamPosition | null, opened: Opened | null, signed: SignedBy | null): Message {
-    const stream = opened?.key.stream ?? position?.stream ?? "";
-    const isStale = position?.history === undefined && (opened || signed) && this.#seals?.isStale(stream, message.data);
-    if (!isStale && !signed) return message;
-    const { signature, signer } = signed ?? {};
-    return { ...message, ...(isStale && { stale: true }), ...(signature && { signature }), ...(signer && { signer }) };
-  }
-
-  /** Returns true if a message was received, or its stream unsubscribed, while its frame waited. */
-  #isNotWanted({ frame: { header }, place, stream, history }: Arrival): boolean {
-    if (place !== null) return this.#book.idOf(stream as string, history) !== header.streamId;
-    return (header.streamId ?? 0) !== 0 && !this.#book.admits(header);
-  }
-
-  /** Holds a frame whose key is not known, and asks for the key once. */
-  #hold(arrival: Arrival, arrivals: Arrivals, now: number, events: SessionEvent[]): void {
-    if (!arrivals.hold(arrival, now)) this.sealed.unknownKey++;
-    const keyId = keyIdOf(arrival);
-    if (this.#askedKeys.has(keyId) || this.#askedKeys.size >= MOST_ASKED_KEYS) return;
-    this.#askedKeys.add(keyId);
-    events.push({ kind: "key-missing", stream: arrival.stream });
+  #protectedOwner(): ProtectedOwner {
+    return {
+      maxPayload: this.#settings.maxPayload,
+      sealed: this.sealed,
+      signatures: this.signatures,
+      isClosing: () => this.closing !== null,
+      take: (frame, now, events, opened, signed) => this.#take(frame, now, events, opened, signed),
+      takeTemplate: (place, frame, now, events, opened) => this.#takeTemplate(place, frame, now, events, opened),
+      skip: (header, events) => this.#skip(header, events),
+      refuse: (error, now, events, header) => this.#refuse(error, now, events, header),
+      refuseTemplate: (error, place, now, events) => this.#refuse(inTemplates(error, place), now, events),
+      letGo: (header, isRepeated) => this.#letGo(header, isRepeated),
+      answer: (data, message, events) => this.#onSubscriptionAck(data, message, events),
+      abandon: (reason) => this.#abandon(CloseCode.TRY_LATER, reason),
+    };
   }
 
   /** Lets go of a frame that was received before, or whose key has had too many senders. */
-  #letGo(header: Acknowledgeable & { readonly version: Version }, why: NotTaken): void {
+  #letGo(header: Acknowledgeable & Pick<Header, "version">, isRepeated: boolean): void {
     this.framesReceived++;
-    if (why === "repeated") this.sealed.repeated++;
-    else this.sealed.tooManySenders++;
-    const { timestamp, flags, version } = header;
+    const { version, timestamp, flags } = header;
     // Whoever forwards a frame can give it another number: only version 3 knows messages by their time.
-    if (why !== "repeated" || version >= NUMBERED_SINCE || timestamp === null || !(flags & Flag.ACK_REQUIRED)) return;
+    if (!isRepeated || version >= NUMBERED_SINCE || timestamp === null || !(flags & Flag.ACK_REQUIRED)) return;
     if (!this.#seen.has(timestamp) || this.#seen.isHandedOver(timestamp)) this.acknowledge(header);
-  }
-
-  /** Checks that a message of a sealed stream was sealed, and with a key of that stream. */
-  #checkSeal({ type, data, streamId }: Message, position: StreamPosition | null, opened: Opened | null): void {
-    if (!this.#seals) return;
-    if (opened) {
-      this.#seals.check(opened, data, streamId ? 4 : 3);
-      return;
-    }
-    const named = position?.stream ?? fieldOf(data, "stream");
-    if (typeof named !== "string" || !this.#seals.isSealed(named)) return;
-    this.sealed.plain++;
-    throw plainRefused(type, named);
   }
 
   /** Counts a frame that was skipped: its message was received before, or its stream is not subscribed any more. */
@@ -984,18 +760,15 @@ export class ClientSession {
     const request = this.numbered && data.history !== undefined ? Number(data.history) : null;
     const isWanted = request === null ? this.#wanted.has(stream) : this.#histories.get(request) === stream; // not if nobody asked, or the stream was unsubscribed meanwhile
     if (request !== null) requireMoment(data, "more");
-    if (request !== null && status !== "subscribed" && this.#arrivals?.hasOfHistory(request)) {
-      this.#endings.push([data, message]); // until they are opened
-      return;
-    }
+    if (request !== null && status !== "subscribed" && this.#protected?.postpones(request, data, message)) return;
     const takesKeys = isWanted || (rotation && [...this.#histories.values()].includes(stream));
-    if (keys && takesKeys) this.#seals?.takeKeys(stream, keys);
+    if (keys && takesKeys) this.#protected?.seals.takeKeys(stream, keys);
     if (rotation && status === "subscribed") return;
     if (status !== "subscribed") {
       this.#book.unbind(stream, request);
       if (request !== null) {
         this.#histories.delete(request);
-        this.#seals?.endHistory(request);
+        this.#protected?.seals.endHistory(request);
       }
     } else if (line && isWanted) this.#book.bind(line.id, stream, line.epoch, request);
     else if (line) this.#book.note(line.id);
@@ -1047,7 +820,7 @@ export class ClientSession {
     if (id === undefined || header.streamId !== id)
       throw invalid(`a template of the stream id ${header.streamId}; the id of the stream is ${id ?? "unknown"}`, 12);
     // The place in the queue is that of the answer, before the records after it.
-    if (first.deferred) this.#defer(first.deferred, place, stream);
+    if (first.deferred) this.#protected?.add(first.deferred, place, stream);
     else this.#learnTemplate(first, null);
   }
 
@@ -1064,7 +837,7 @@ export class ClientSession {
   #learnTemplate({ item, payload }: Frame, opened: Opened | null): void {
     if (item instanceof ProtocolError) throw item;
     const { data, streamId = 0 } = item as Message;
-    this.#checkSeal(item as Message, this.#book.positionOf(item as Message), opened);
+    this.#protected?.checkSeal(item as Message, this.#book.positionOf(item as Message), opened);
     this.#book.learn(streamId, data, payload as Uint8Array);
   }
 
@@ -1099,8 +872,8 @@ export class ClientSession {
 
   #receiverFor(versions: readonly Version[]): FrameReader {
     const { maxPayload, decompressors, parts } = this.#settings;
-    const opens = this.#seals !== null;
-    return new FrameReader({ maxPayload, versions: [1, ...versions], opens, decompressors }, parts.inflating);
+    const opens = this.#protected !== null;
+    return new FrameReader({ maxPayload, versions: [1, ...versions], opens, decompressors }, parts.unpacking);
   }
 
   #senderFor(version: Version, capabilities: ReadonlySet<Capability>, maxPayload: number): FrameSender {
@@ -1143,7 +916,7 @@ export class ClientSession {
   /** Discards everything that waits, and closes. */
   #discard(code: CloseCode, reason: string): void {
     this.#queue.clear();
-    this.#arrivals?.clear();
+    this.#protected?.clear();
     this.closing ??= { code, reason };
   }
 
@@ -1224,11 +997,6 @@ function inTemplates(error: ProtocolError, place: number): ProtocolError {
   const path = pathText(["templates", place]);
   const reason = error.reason === null ? {} : { reason: error.reason };
   return new ProtocolError(error.code, `${path}: ${error.message}`, { check: 12, path, ...reason });
-}
-
-function plainRefused(type: MessageType, stream: string): ProtocolError {
-  const text = `a plain message of type 0x${type.toString(16).padStart(2, "0")} of a sealed stream, ${quoted(stream)}`;
-  return new ProtocolError(ErrorCode.AUTHENTICATION_FAILED, text, { check: 8, reason: "plain" });
 }
 
 /** Returns id, epoch and next of an answer; null if it has none. @throws ProtocolError (check 12) it has only some */

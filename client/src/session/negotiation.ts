@@ -33,7 +33,7 @@ export function choice(settings: Settings, offer: Offer): Choice {
   const version = Math.max(...common) as Version;
   const capabilities = commonCapabilities(settings, offer);
   // Filters make records of version 4 small without zlib: what inflates would be loaded for little.
-  if (version >= FILTERED_SINCE && settings.parts.inflating.inflate === null)
+  if (version >= FILTERED_SINCE && settings.parts.unpacking.inflate === null)
     capabilities.delete(Capability.COMPRESSION);
   const answer = { version, capabilities: [...capabilities].sort() };
   return version < ANSWERS_MAX_PAYLOAD ? answer : { ...answer, max_payload: settings.maxPayload };

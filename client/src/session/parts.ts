@@ -4,14 +4,14 @@
  */
 import type { FrameSender } from "../codec/control-sender.js";
 import type { pack } from "../codec/messagepack-utils.js";
-import type { Inflating, ProtocolHandlerOptions } from "../codec/protocol-handler.js";
-import type { Arrivals } from "./arrivals.js";
+import type { ProtocolHandlerOptions, Unpacking } from "../codec/protocol-handler.js";
 import type { Cutter } from "./outgoing.js";
+import type { ProtectedFrames } from "./protected-frames.js";
 import type { Reassembly } from "./reassembly.js";
 
 export interface SessionParts {
-  /** Inflates payloads. A part that is not there yet is loaded once a compressed payload arrives. */
-  readonly inflating: Inflating & { load(): Promise<void> };
+  /** Reads payloads that are compressed, or have arrays. What is not there yet is loaded once such a payload arrives. */
+  readonly unpacking: Unpacking & { load(): Promise<void> };
   /** Makes what encodes the frames of a version. */
   readonly senderOf: (
     options: ProtocolHandlerOptions & Required<Pick<ProtocolHandlerOptions, "version" | "maxPayload">>,
@@ -20,6 +20,6 @@ export interface SessionParts {
   readonly pack: typeof pack | null;
   /** Puts fragments together, and cuts; null to do neither. */
   readonly fragments: { readonly Reassembly: typeof Reassembly; readonly cutter: Cutter } | null;
-  /** The frames that wait to be opened or verified; null to open nothing. */
-  readonly Arrivals: typeof Arrivals | null;
+  /** Opens sealed frames, and verifies signed ones; null to do neither. */
+  readonly ProtectedFrames: typeof ProtectedFrames | null;
 }

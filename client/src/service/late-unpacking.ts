@@ -1,40 +1,48 @@
-/** Holds what arrives from the first compressed frame on, until what inflates it is loaded. */
-import { FLAG_SINCE, Flag, HEADER_SIZES } from "../protocol.js";
+/** Holds what arrives from the first message on that is compressed or has an array, until what reads it is loaded. */
+import { FLAG_SINCE, Flag, HEADER_SIZES, NDARRAY_KEY } from "../protocol.js";
 import type { SessionParts } from "../session/parts.js";
 
 /** Bytes that may wait. */
 const MOST_HELD = 16 * 1024 * 1024;
 const LENGTH_AT = 3;
 
-export class LateInflating {
-  readonly #inflating: SessionParts["inflating"];
+const latin = new TextDecoder("latin1");
+
+export class LateUnpacking {
+  readonly #unpacking: SessionParts["unpacking"];
   readonly #owner: { take(bytes: Uint8Array): void; failed(why: string): void };
   #held: Uint8Array[] | null = null;
   #bytes = 0;
 
-  /** @param owner gets what was held, in order; or why it cannot be inflated */
+  /** @param owner gets what was held, in order; or why it cannot be read */
   constructor(
-    inflating: SessionParts["inflating"],
+    unpacking: SessionParts["unpacking"],
     owner: { take(bytes: Uint8Array): void; failed(why: string): void },
   ) {
-    this.#inflating = inflating;
+    this.#unpacking = unpacking;
     this.#owner = owner;
   }
 
   /** Returns true if a WebSocket message is held. */
   holds(bytes: Uint8Array): boolean {
     if (this.#held === null) {
-      if (this.#inflating.inflate !== null || !hasCompressed(bytes)) return false;
+      if (!this.#lacks(bytes)) return false;
       this.#held = [];
-      this.#inflating.load().then(
+      this.#unpacking.load().then(
         () => this.#release(),
-        (error: unknown) => this.#owner.failed(`cannot load what inflates payloads: ${error}`),
+        (error: unknown) => this.#owner.failed(`cannot load what reads compressed payloads and arrays: ${error}`),
       );
     }
     this.#held.push(bytes);
     this.#bytes += bytes.length;
-    if (this.#bytes > MOST_HELD) this.#owner.failed(`${this.#bytes} bytes wait to be inflated`);
+    if (this.#bytes > MOST_HELD) this.#owner.failed(`${this.#bytes} bytes wait for what reads them`);
     return true;
+  }
+
+  /** Returns true if what a message needs is not loaded. */
+  #lacks(bytes: Uint8Array): boolean {
+    const { inflate, ArrayReader } = this.#unpacking;
+    return (inflate === null || ArrayReader === null) && (hasCompressed(bytes) || hasArray(bytes));
   }
 
   #release(): void {
@@ -43,6 +51,11 @@ export class LateInflating {
     this.#bytes = 0;
     for (const bytes of held) this.#owner.take(bytes);
   }
+}
+
+/** Returns true if a message may have an array outside of records: the key of one is in no other bytes, but by chance. */
+function hasArray(bytes: Uint8Array): boolean {
+  return latin.decode(bytes).includes(NDARRAY_KEY);
 }
 
 /** Returns true if a frame of a WebSocket message is compressed. What is not a frame is left to the session. */
