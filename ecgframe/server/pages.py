@@ -171,7 +171,7 @@ class Pages:
             if status is not HTTPStatus.OK:
                 listed = ["Streams: only with a token (Authorization: Bearer TOKEN)"]
             overview = self._overview(printable(headers.get("host", "")) + mount, secure, listed)
-            return Answer(HTTPStatus.OK, overview.encode(), headers={"Vary": "Accept, Authorization"})
+            return Answer(HTTPStatus.OK, overview.encode(), headers={"Vary": "Accept", "Cache-Control": "no-store"})
         if path in self._monitor:
             return _monitor(self._monitor[path], request)
         return Answer(HTTPStatus.NOT_FOUND, NOT_FOUND_TEXT)

@@ -137,8 +137,7 @@ def test_the_wall_asks_once_for_itself_and_the_monitors_of_its_beds(open_wall, t
 def test_the_pages_offer_the_streams_that_the_person_may_watch(open_monitor, open_wall, tmp_path):
     with serving(tmp_path, "--streams", 3) as (server, file, _):
         file.write_text(
-            f'[[person]]\nname = "ward 7"\nwatch = ["ecg/[23]"]\n'
-            f'token_sha256 = "{hashlib.sha256(b"w7").hexdigest()}"\n'
+            f'[[person]]\nname = "ward 7"\nwatch = ["ecg/[23]"]\ntoken_sha256 = "{hashlib.sha256(b"w7").hexdigest()}"\n'
         )
         server.wait_for_log("the file of tokens was read again")
         monitor = open_monitor(server.port, "#token=w7")
