@@ -40,8 +40,19 @@ from .connection_info import ConnectionInfo
 from .encodings import Encodings
 from .envelope import Envelopes
 from .fan_out import FanOut
-from .hooks import Authenticate, Authorize, Hooks, MayPublish, MaySeeWatchers, OnError, OnMessage, OnUndelivered
-from .identity import expiry_of, name_of
+from .hooks import (
+    Authenticate,
+    Authorize,
+    Hooks,
+    MayPublish,
+    MaySeeMetrics,
+    MaySeeWatchers,
+    OnError,
+    OnMessage,
+    OnUndelivered,
+    VisibleStreams,
+)
+from .identity import name_of
 from .key_rounds import KeyRounds
 from .limits import Limits
 from .lingering import Linger
@@ -50,6 +61,7 @@ from .memory import InboxesLimit
 from .opaque_publication import opaque_frame
 from .open_files import LimitWatch
 from .pace import Pace
+from .page_access import PageAccess
 from .peer_requests import Requests, checked_publisher, overtakes
 from .portions import Portions
 from .presence import Presence, PresenceRoom
@@ -122,6 +134,10 @@ class WebSocketBinaryHandler:
         on_undelivered: called for each message with ACK_REQUIRED that the peer did not acknowledge.
         may_see_watchers: returns whether whoever sends an HTTP request for ``/watchers`` may know who watches a stream.
             Without it, there is no such page.
+        visible_streams: returns which names of streams whoever sends an HTTP request for ``/streams`` may see. Without
+            it, all are seen by those whom ``authenticate`` accepts.
+        may_see_metrics: returns whether whoever sends an HTTP request for ``/metrics`` may see them. Without it, those
+            may whom ``authenticate`` accepts.
         on_error: called for each error that is sent to a peer; ``ecgframe.tools.error_log`` writes them to files.
         clock: returns microseconds since 1970, for timestamps; the system's clock by default. The clock of the
             backplane takes precedence if it has one, as Redis does.
@@ -133,6 +149,9 @@ class WebSocketBinaryHandler:
             and the peers' addresses are those of the proxies.
         takes_sealed: whether publishers may seal the streams that they open, end to end. The server needs no key for
             that, and cannot read them; neither ``on_message`` nor detection gets them.
+
+    Attributes:
+        page_access: who may read the pages beside the WebSocket.
 
     Raises:
         ValueError: ``sealing``, or version 4 alone, with a backplane that cannot do it; or a backplane that lacks a
@@ -153,6 +172,8 @@ class WebSocketBinaryHandler:
         on_undelivered: OnUndelivered | None = None,
         on_error: OnError | None = None,
         may_see_watchers: MaySeeWatchers | None = None,
+        visible_streams: VisibleStreams | None = None,
+        may_see_metrics: MaySeeMetrics | None = None,
         clock: Callable[[], int] | None = None,
         sealing: Sealing | None = None,
         takes_sealed: bool = False,
@@ -207,7 +228,10 @@ class WebSocketBinaryHandler:
             on_undelivered=on_undelivered,
             on_error=on_error,
             may_see_watchers=may_see_watchers,
+            visible_streams=visible_streams,
+            may_see_metrics=may_see_metrics,
         )
+        self.page_access = PageAccess(hooks, self._from_proxy, self._wall_clock_us)
         self._connections: dict[str, Connection] = {}
         self._audit = Audit()
         self._rights = Rights(hooks, self._connections, self._backplane, self._wall_clock_us, self._audit)
@@ -658,14 +682,7 @@ class WebSocketBinaryHandler:
         if names is not None and (len(names) > 1 or not 0 < len(names[0]) <= self.limits.stream_name):
             return HTTPStatus.BAD_REQUEST, None
         stream = None if names is None else names[0]
-        request = self._from_proxy(request)
-        is_known, identity = await self._shared.hooks.identify(request)
-        try:
-            expiry = expiry_of(identity)
-            is_known = is_known and (expiry is None or expiry > self._wall_clock_us() / 1e6)
-        except (TypeError, ValueError) as error:
-            log_failure("reading when an identity expires", error, peer=request.peer)
-            is_known = False
+        request, is_known, identity = await self.page_access.identify(request)
         is_granted = is_known and await self._shared.hooks.may_see(request, identity, stream)
         self._audit.asked(request.peer, name_of(identity) if is_known else None, stream, is_granted=is_granted)
         if not is_granted:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -32,6 +32,14 @@ MaySeeWatchers = Callable[[Request, object, str | None], Awaitable[bool]]
 """Returns whether whoever sent a request for ``/watchers`` may know who watches a stream (None for all streams). The
 second argument is the identity that ``authenticate`` returned. False refuses it (403)."""
 
+VisibleStreams = Callable[[Request, object, Sequence[str]], Awaitable[Collection[str]]]
+"""Returns those of the streams whose names whoever sent a request for ``/streams`` may see. The second argument is the
+identity that ``authenticate`` returned."""
+
+MaySeeMetrics = Callable[[Request, object], Awaitable[bool]]
+"""Returns whether whoever sent a request for ``/metrics`` may see them. The second argument is the identity that
+``authenticate`` returned. False refuses it (403)."""
+
 OnMessage = Callable[[ConnectionInfo, Message], Awaitable[None]]
 """Handles a data message. A ``ProtocolError`` that it raises is sent to the peer, with its code and text."""
 
@@ -59,6 +67,8 @@ class Hooks:
     on_undelivered: OnUndelivered | None = None
     on_error: OnError | None = None
     may_see_watchers: MaySeeWatchers | None = None
+    visible_streams: VisibleStreams | None = None
+    may_see_metrics: MaySeeMetrics | None = None
 
     async def identify(self, request: Request) -> tuple[bool, object]:
         """Return whether the connection may be opened, and its identity. A hook that raises refuses it."""
@@ -98,6 +108,32 @@ class Hooks:
                 return bool(await self.may_see_watchers(request, identity, stream))
         except Exception as error:
             log_failure("may_see_watchers", error, peer=request.peer)
+            return False
+
+    async def listed(self, request: Request, identity: object, streams: Sequence[str]) -> list[str]:
+        """Return the streams whose names a request is answered with, in their order.
+
+        Without ``visible_streams``, these are all. If it raises or takes long, there are none.
+        """
+        if self.visible_streams is None:
+            return list(streams)
+        try:
+            async with asyncio.timeout(self.seconds):
+                visible = frozenset(await self.visible_streams(request, identity, streams))
+        except Exception as error:
+            log_failure("visible_streams", error, peer=request.peer)
+            return []
+        return [stream for stream in streams if stream in visible]
+
+    async def may_measure(self, request: Request, identity: object) -> bool:
+        """Return whether a request for the metrics is granted. A hook that raises or takes long refuses."""
+        if self.may_see_metrics is None:
+            return True
+        try:
+            async with asyncio.timeout(self.seconds):
+                return bool(await self.may_see_metrics(request, identity))
+        except Exception as error:
+            log_failure("may_see_metrics", error, peer=request.peer)
             return False
 
     @property

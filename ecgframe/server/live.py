@@ -91,6 +91,7 @@ class LiveServer:
         on_error: hook of the handler.
         proxies: proxies that are trusted to say from where peers come; None for none.
         token_file: who may connect, watch and publish; None to let everybody.
+        open_metrics: whether everybody may read the metrics, also without a token of the file.
         plays: the streams that this process plays, if others that share its port play the rest; None for all.
         sockets: bound sockets to listen on instead of ``host`` and ``port``; see ``bind``.
         shown: the list of streams, if others add to it; None to make one.
@@ -120,6 +121,7 @@ class LiveServer:
     on_error: OnError | None = None
     proxies: Proxies | None = None
     token_file: TokenFile | None = None
+    open_metrics: bool = False
     plays: frozenset[str] | None = None
     sockets: tuple[socket.socket, ...] = ()
     shown: ClientStreams | None = None
@@ -218,6 +220,8 @@ class LiveServer:
             "authorize": alarms.authorize,
             "may_publish": self._may_publish,
             "may_see_watchers": self.token_file.may_see_watchers,
+            "visible_streams": self.token_file.visible_streams,
+            "may_see_metrics": self.token_file.may_see_metrics,
         }
 
     def _playing(self, alarms: Alarms, publish: Publish) -> list[Player | DemoAlerts]:
@@ -258,7 +262,14 @@ class LiveServer:
             return connection
 
         origins = Origins(self.allowed_origins, host=self.host)
-        pages = Pages(handler, shown, origins, secure=self.ssl is not None, metrics=metrics)
+        pages = Pages(
+            handler,
+            shown,
+            origins,
+            secure=self.ssl is not None,
+            metrics=metrics,
+            open_metrics=self.open_metrics,
+        )
         host, port = (None, None) if self.sockets else (self.host, self.port)
         try:
             return await serve(

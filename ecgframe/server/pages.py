@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from websockets.http11 import Request as WebsocketsRequest
     from websockets.http11 import Response
 
+    from .page_access import PageAccess
     from .presence import Presence
     from .prometheus import Exposition
     from .worker_metrics import WorkerMetrics
@@ -71,6 +72,11 @@ class Shown(Protocol):
         """Plain numbers in plain dicts."""
         ...
 
+    @property
+    def page_access(self) -> PageAccess:
+        """Who may read the pages."""
+        ...
+
     async def answer_watchers(self, request: Request) -> tuple[HTTPStatus, Presence | None]:
         """Answer a request for who watches a stream."""
         ...
@@ -80,11 +86,13 @@ class Pages:
     """The pages beside a WebSocket at ``/ws``; also the ``process_request`` of a ``websockets`` server.
 
     Args:
-        handler: the handler whose numbers ``/metrics`` returns, and which answers ``/watchers``.
+        handler: the handler whose numbers ``/metrics`` returns, which answers ``/watchers``, and whose hooks decide who
+            may read these two and the list of streams.
         streams: names of the streams that ``/`` and ``/streams`` list; read again for each request.
         origins: origins of the web pages that may open WebSockets.
         secure: whether the server uses TLS, so that its addresses are ``https://`` and ``wss://``.
         metrics: those of all workers, which ``/metrics`` then returns.
+        open_metrics: whether everybody may read ``/metrics``, also those whom ``authenticate`` of the handler refuses.
     """
 
     def __init__(
@@ -95,8 +103,10 @@ class Pages:
         *,
         secure: bool = False,
         metrics: WorkerMetrics | None = None,
+        open_metrics: bool = False,
     ) -> None:
         self._handler = handler
+        self._open_metrics = open_metrics
         self._streams = streams
         self._secure = secure
         self._origins = origins or Origins()
@@ -140,25 +150,28 @@ class Pages:
         if request.path == WATCHERS:
             return await self._watchers(request)
         if request.path != WEBSOCKET:
-            return self._page(request, mount, secure)
+            return await self._page(request, mount, secure)
         origin = request.headers.get("origin", "")
         if self._origins.admits(origin, request.headers.get("host", "")):
             return None
         logger.warning("refused a WebSocket of a page from %s", origin, extra={"origin": origin})
         return Answer(HTTPStatus.FORBIDDEN, REFUSED_ORIGIN.format(origin=printable(origin)).encode())
 
-    def _page(self, request: Request, mount: str, secure: bool) -> Answer:
+    async def _page(self, request: Request, mount: str, secure: bool) -> Answer:
         path, headers = request.path, request.headers
         if path == HEALTH:
             return Answer(HTTPStatus.OK, b"ok\n")
         if path == METRICS:
-            return self._metrics(headers.get("accept", ""))
+            return await self._metrics(request)
         if path == STREAMS:
-            body = json.dumps({"streams": list(self._streams)}).encode()
-            return Answer(HTTPStatus.OK, body, JSON, {"Cache-Control": "no-store", **self._shared(request)})
+            return await self._list(request)
         if path == "/" and "text/html" not in headers.get("accept", ""):
-            overview = self._overview(printable(headers.get("host", "")) + mount, secure)
-            return Answer(HTTPStatus.OK, overview.encode(), headers={"Vary": "Accept"})
+            status, names = await self._handler.page_access.streams(request, self._streams)
+            listed = ["Streams:", *[f"  {printable(name)}" for name in names]]
+            if status is not HTTPStatus.OK:
+                listed = ["Streams: only with a token (Authorization: Bearer TOKEN)"]
+            overview = self._overview(printable(headers.get("host", "")) + mount, secure, listed)
+            return Answer(HTTPStatus.OK, overview.encode(), headers={"Vary": "Accept", "Cache-Control": "no-store"})
         if path in self._monitor:
             return _monitor(self._monitor[path], request)
         return Answer(HTTPStatus.NOT_FOUND, NOT_FOUND_TEXT)
@@ -172,6 +185,14 @@ class Pages:
         fields = presence._asdict() | {"watchers": [one._asdict() for one in presence.watchers]}
         return Answer(status, json.dumps(fields).encode(), JSON, {"Cache-Control": "no-store"})
 
+    async def _list(self, request: Request) -> Answer:
+        """Answer with the names of the streams that whoever asks may see."""
+        status, names = await self._handler.page_access.streams(request, self._streams)
+        headers = {"Cache-Control": "no-store", **self._shared(request)}
+        if status is not HTTPStatus.OK:
+            return _refused(STREAMS, request, status, headers)
+        return Answer(status, json.dumps({"streams": names}).encode(), JSON, headers)
+
     def _shared(self, request: Request) -> dict[str, str]:
         """CORS headers: pages of other origins that may connect can read the response."""
         origin = request.headers.get("origin", "")
@@ -179,14 +200,17 @@ class Pages:
             return {"Vary": "Origin"}
         return {"Vary": "Origin", "Access-Control-Allow-Origin": origin}
 
-    def _metrics(self, accept: str) -> Answer:
+    async def _metrics(self, request: Request) -> Answer:
+        status = HTTPStatus.OK if self._open_metrics else await self._handler.page_access.metrics(request)
+        if status is not HTTPStatus.OK:
+            return _refused(METRICS, request, status, {})
         if self._exposition is None:
             return Answer(HTTPStatus.NOT_FOUND, self._no_exposition.encode())
-        body, content_type = self._exposition.answer(accept)
+        body, content_type = self._exposition.answer(request.headers.get("accept", ""))
         return Answer(HTTPStatus.OK, body, content_type)
 
-    def _overview(self, host: str, secure: bool) -> str:
-        """Text for those who are no browsers: the addresses, and the streams."""
+    def _overview(self, host: str, secure: bool, listed: list[str]) -> str:
+        """Text for those who are no browsers: the addresses, and the lines that list the streams."""
         http, ws = ("https", "wss") if secure else ("http", "ws")
         addresses = {
             f"{http}://{host}/": "the monitor, in a browser",
@@ -198,7 +222,16 @@ class Pages:
         }
         width = max(map(len, addresses))
         lines = ["ecgframe: live ECG streams", "", *[f"{url:{width}}  {what}" for url, what in addresses.items()]]
-        return "\n".join([*lines, "", "Streams:", *[f"  {printable(name)}" for name in self._streams], ""])
+        return "\n".join([*lines, "", *listed, ""])
+
+
+def _refused(page: str, request: Request, status: HTTPStatus, headers: dict[str, str]) -> Answer:
+    """Answer that a page may not be read, which the log says as well."""
+    logger.info("refused %s to %s: %d", page, request.peer or "a peer", status, extra={"peer": request.peer})
+    if status is _UNKNOWN:
+        text = b"This page needs a token that this server accepts: Authorization: Bearer TOKEN\n"
+        return Answer(status, text, headers=headers | {"WWW-Authenticate": "Bearer"})
+    return Answer(status, b"This page is not for this token.\n", headers=headers)
 
 
 def _monitor(file: MonitorFile, request: Request) -> Answer:

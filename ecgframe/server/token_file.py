@@ -10,9 +10,15 @@ The file is TOML, with a table for each person or device::
     watchers = true
     expires_at = 2027-01-01T00:00:00Z
 
+    [[person]]
+    name = "prometheus"
+    token_sha256 = "174591972de079bef8971d5fedc541bc537fef2640c29b956dae76e5176f044e"
+    metrics = true
+
 ``token_sha256`` is the SHA-256 of the token, in hexadecimal, so that the file has no secret. ``watch`` and ``publish``
 are patterns of streams with ``*``, ``?`` and ``[...]``; without them, nothing is allowed. With ``watchers``, the person
-may ask who watches the streams that they may watch. ``expires_at`` may be left out.
+may ask who watches the streams that they may watch, and with ``metrics``, they may read ``/metrics``. ``/streams``
+lists the streams that they may watch. ``expires_at`` may be left out.
 """
 
 from __future__ import annotations
@@ -22,7 +28,7 @@ import hashlib
 import os
 import re
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
@@ -59,6 +65,7 @@ class Person:
         watch: patterns of the streams that it may watch.
         publish: patterns of the streams on which it may publish.
         watchers: whether it may ask who watches the streams that it may watch.
+        metrics: whether it may read the metrics.
         expires_at: when its connections end; None if they do not.
     """
 
@@ -66,6 +73,7 @@ class Person:
     watch: tuple[str, ...] = ()
     publish: tuple[str, ...] = ()
     watchers: bool = False
+    metrics: bool = False
     expires_at: datetime | None = None
 
     def may(self, action: Action, stream: str | None) -> bool:
@@ -117,6 +125,16 @@ class TokenFile:
         """Return whether a person may know who watches a stream."""
         person = self._find_person(identity)
         return person is not None and person.watchers and person.may("subscribe", stream)
+
+    async def visible_streams(self, request: Request, identity: object, streams: Sequence[str]) -> list[str]:
+        """Return those of the streams that a person may watch."""
+        person = self._find_person(identity)
+        return [] if person is None else [stream for stream in streams if person.may("subscribe", stream)]
+
+    async def may_see_metrics(self, request: Request, identity: object) -> bool:
+        """Return whether a person may read the metrics."""
+        person = self._find_person(identity)
+        return person is not None and person.metrics
 
     async def follow(self, handler: WebSocketBinaryHandler) -> None:
         """Look at the file every second until this is cancelled, and end what it does not allow any more."""
@@ -201,6 +219,7 @@ def _person(fields: Any, where: str) -> tuple[str, Person]:
         "watch": (_is_patterns, "a list of patterns of streams"),
         "publish": (_is_patterns, "a list of patterns of streams"),
         "watchers": (lambda value: isinstance(value, bool), "true or false"),
+        "metrics": (lambda value: isinstance(value, bool), "true or false"),
         "expires_at": (
             lambda value: isinstance(value, datetime) and value.tzinfo is not None,
             "a date and a time with a time zone, such as 2027-01-01T00:00:00Z",
@@ -220,6 +239,7 @@ def _person(fields: Any, where: str) -> tuple[str, Person]:
         watch=tuple(fields.get("watch", ())),
         publish=tuple(fields.get("publish", ())),
         watchers=fields.get("watchers", False),
+        metrics=fields.get("metrics", False),
         expires_at=fields.get("expires_at"),
     )
     return fields["token_sha256"], person

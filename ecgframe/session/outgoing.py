@@ -26,6 +26,8 @@ from ..protocol import (
 from .fragmenting import Fragments
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..compression import Compression
     from .settings import Settings
 
@@ -262,7 +264,7 @@ def encode_frame(
     limit = settings.max_payload if max_payload is None else max_payload
     if type in DATA_TYPES:
         limit = min(limit, encoding.max_payload)
-    codec = codec_for(encoding, settings.compression, limit)
+    codec = codec_for(encoding, settings.compression, limit, settings.default)
     stamp = timestamp if encoding.version in TIMED_VERSIONS else None
     bits = int(flags) & encoding.flags
     if position is None or encoding.version < 4:
@@ -365,18 +367,25 @@ def prepare_outgoing(
         limit = min(limit, encoding.max_payload)
     bits = int(flags) & encoding.flags
     return PreparedOutgoing(
-        codec_for(encoding, settings.compression, limit).prepare(type, data, flags=bits, form=form), int(flags)
+        codec_for(encoding, settings.compression, limit, settings.default).prepare(type, data, flags=bits, form=form),
+        int(flags),
     )
 
 
 @lru_cache(maxsize=64)  # bounded, because peers choose max_payload
-def codec_for(encoding: Encoding, compression: Compression | None, max_payload: int) -> Codec:
+def codec_for(
+    encoding: Encoding,
+    compression: Compression | None,
+    max_payload: int,
+    default: Callable[[Any], Any] | None = None,
+) -> Codec:
     """The codec that encodes frames for peers of that encoding."""
     return Codec(
         version=encoding.version,
         compression=_compression_for(encoding, compression),
         max_payload=max_payload,
         ndarray="binary" if encoding.binary else "list",
+        default=default,
     )
 
 

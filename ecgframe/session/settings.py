@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, fields, replace
-from typing import Final
+from typing import Any, Final
 
 from ..codec import NumericLists
 from ..compression import Compression, zstd
@@ -133,6 +134,8 @@ class Settings:
         numeric_lists: "ndarray" converts plain lists of numbers in data messages to arrays.
         copy: True to make the arrays of received messages copies, which are writable. By default, those in binary form
             are read-only views of the received bytes.
+        default: function that converts an object of a type that the protocol does not have, in messages that this side
+            sends; see ``Codec``. It is called in other threads as well, for large messages. None refuses such objects.
         compression: when to compress payloads for peers that can decompress them, and of version 4 with which of the
             algorithms that both sides have; None for never.
         keys_without_tls: whether a server hands out the keys of sealed streams over connections whose TLS it has not
@@ -141,6 +144,7 @@ class Settings:
 
     Raises:
         ValueError: a value is invalid, or the rate limit would refuse the largest payload.
+        TypeError: ``default`` is no function, or cannot be hashed, which sharing of frames requires.
         MissingLibrary: the capabilities have ``zstd``, whose library is not installed.
     """
 
@@ -162,6 +166,7 @@ class Settings:
     validate: bool = False
     numeric_lists: NumericLists = "list"
     copy: bool = False
+    default: Callable[[Any], Any] | None = None
     compression: Compression | None = Compression()
     keys_without_tls: bool = False
     require_signature: frozenset[MessageType] = frozenset()
@@ -171,6 +176,10 @@ class Settings:
             raise ValueError(f"versions are some of {VERSIONS}, not {self.versions}")
         self._check_capabilities()
         self._check_numbers()
+        if self.default is not None and not (callable(self.default) and isinstance(self.default, Hashable)):
+            raise TypeError(
+                f"default is a function of the object to convert, with a hash, not {type(self.default).__name__}"
+            )
 
     def _check_capabilities(self) -> None:
         supported = supported_by(self.versions)

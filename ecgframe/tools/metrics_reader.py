@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.client import HTTPException, RemoteDisconnected
 from itertools import pairwise
@@ -82,15 +82,20 @@ def metrics_url(text: str) -> str:
     return urlunsplit((_HTTP[parts.scheme], parts.netloc, parts.path if is_page else PATH, "", ""))
 
 
-def read_metrics(url: str, trusted: SSLContext | None = None) -> Reading:
+def read_metrics(url: str, trusted: SSLContext | None = None, headers: Sequence[tuple[str, str]] = ()) -> Reading:
     """Fetch the current metrics.
+
+    Args:
+        url: URL of the metrics.
+        trusted: TLS context; None to trust the system's certificate authorities.
+        headers: HTTP headers for the server.
 
     Raises:
         ToolError: the server cannot be reached, or the page has no metrics of ecgframe.
         MissingLibrary: prometheus-client is not installed.
     """
     parser = library("prometheus_client.parser", extra="tools", purpose="reading metrics")
-    text = _page(url, trusted)
+    text = _page(url, trusted, headers)
     now = time.monotonic()
     try:
         samples = {
@@ -119,9 +124,10 @@ def _is_sound(name: str, labels: Labels, value: float) -> bool:
     return isfinite(value)
 
 
-def _page(url: str, trusted: SSLContext | None) -> str:
+def _page(url: str, trusted: SSLContext | None, headers: Sequence[tuple[str, str]]) -> str:
     try:
-        with open_page(url, trusted, PATIENCE) as answer:  # the URL is http or https
+        asked = urllib.request.Request(url, headers=dict(headers))
+        with open_page(asked, trusted, PATIENCE) as answer:
             body: bytes = answer.read(LARGEST)
     except urllib.error.HTTPError as error:
         with error:

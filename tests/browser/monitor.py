@@ -36,6 +36,9 @@ PHONE = (390, 844)
 SCREENSHOTS = Path(os.environ.get("ECGFRAME_SCREENSHOTS", Path.cwd() / "build" / "screenshots"))
 """The folder for screenshots."""
 
+UNAUTHORIZED = "the server responded with a status of 401"
+"""What the browser logs of a list of streams that takes a token."""
+
 LOST_SIGHT = (
     "ERR_CONNECTION_REFUSED",
     "ERR_CONNECTION_RESET",
@@ -119,13 +122,17 @@ class Monitor:
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         self.page.screenshot(path=SCREENSHOTS / f"{name}.png")
 
-    def check_quiet(self, *, cut: bool = False) -> None:
+    def check_quiet(self, *, cut: bool = False, refused: int = 0) -> None:
         """Check that the page sent no requests to other servers, and logged nothing.
 
         Args:
             cut: whether the server went away, which the browser logs.
+            refused: how many requests without an accepted token the browser has logged.
         """
         excused = (OWN_DOING, *LOST_SIGHT) if cut else (OWN_DOING,)
+        if refused:
+            assert sum(UNAUTHORIZED in text for text in self.said) == refused, self.said
+            excused = (*excused, UNAUTHORIZED)
         said = [text for text in self.said if not any(words in text for words in excused)]
         assert said == []
         assert {url[: len(self.origin)] for url in self.asked_for} == {self.origin}

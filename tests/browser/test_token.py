@@ -84,7 +84,8 @@ def test_the_monitor_asks_for_a_token_and_keeps_it_in_this_tab(open_monitor, tmp
         monitor.wait(LIVE)
         assert not page.is_visible(DIALOG)
         assert page.evaluate("Object.values(localStorage).join()").find(TOKEN) < 0
-        monitor.check_quiet()
+        assert page.eval_on_selector_all("#stream option", "all => all.map(one => one.value)") == ["ecg/1", "ecg/2"]
+        monitor.check_quiet(refused=1)  # the list of streams, before there was a token
         refused = [
             record for line in audit.read_text().splitlines() if (record := json.loads(line))["event"] == "refused"
         ]
@@ -130,6 +131,24 @@ def test_the_wall_asks_once_for_itself_and_the_monitors_of_its_beds(open_wall, t
         bed = opened.value
         bed.wait_for_selector("#connection[data-state=live]")
         assert not bed.is_visible(DIALOG)
+        wall.check_quiet(refused=1)
+
+
+def test_the_pages_offer_the_streams_that_the_person_may_watch(open_monitor, open_wall, tmp_path):
+    with serving(tmp_path, "--streams", 3) as (server, file, _):
+        file.write_text(
+            f'[[person]]\nname = "ward 7"\nwatch = ["ecg/[23]"]\ntoken_sha256 = "{hashlib.sha256(b"w7").hexdigest()}"\n'
+        )
+        server.wait_for_log("the file of tokens was read again")
+        monitor = open_monitor(server.port, "#token=w7")
+        monitor.wait(LIVE)
+        assert monitor.page.input_value("#stream") == "ecg/2"
+        offered = monitor.page.eval_on_selector_all("#stream option", "all => all.map(one => one.value)")
+        assert offered == ["ecg/2", "ecg/3"]
+        monitor.check_quiet()
+        wall = open_wall(server.port, "#token=w7")
+        wall.wait_for_live(2)
+        assert wall.page.inner_text("#beds") == "2 beds"
         wall.check_quiet()
 
 

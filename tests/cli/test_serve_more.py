@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import urllib.error
 import urllib.request
 
 import numpy as np
@@ -55,6 +56,46 @@ def test_only_those_in_the_file_watch_and_the_change_of_the_file_ends_it(tmp_pat
     events = [json.loads(line) for line in audit.read_text().splitlines()]
     assert {"opened", "asked", "rights", "refused"} <= {one["event"] for one in events}
     assert {one.get("peer") for one in events if one["event"] == "opened"} == {"192.0.2.7"}
+
+
+def test_the_commands_and_prometheus_read_pages_with_a_token(tmp_path):
+    file = tmp_path / "tokens.toml"
+    file.write_text(person("ward 7", "w7", 'watch = ["ecg/1"]') + person("prometheus", "scrape", "metrics = true"))
+
+    def asked(server, path, token=None):
+        request = urllib.request.Request(f"http://127.0.0.1:{server.port}{path}")
+        if token is not None:
+            request.add_header("Authorization", f"Bearer {token}")
+        try:
+            with urllib.request.urlopen(request) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read()
+
+    def run_command(*words):
+        return CliRunner().invoke(app, [*map(str, words)])
+
+    with live("--tokens", file, "--streams", 2) as server:
+        assert [asked(server, "/streams", token)[0] for token in (None, "w7", "scrape")] == [401, 200, 200]
+        assert json.loads(asked(server, "/streams", "w7")[1]) == {"streams": ["ecg/1"]}
+        assert [asked(server, "/metrics", token)[0] for token in (None, "w7", "scrape")] == [401, 403, 200]
+        assert asked(server, "/healthz")[0] == 200
+        url = url_of(server.port)
+        shown = run_command("top", url, "--once", "--interval", 0.1, "--header", "Authorization: Bearer scrape")
+        assert shown.exit_code == 0, shown.output
+        refused = run_command("top", url, "--once", "--interval", 0.1)
+        assert refused.exit_code == 1
+        assert "401" in refused.output
+        assert "needs a token" in refused.output
+    with live("--tokens", file, "--open-metrics") as server:
+        assert [asked(server, path)[0] for path in ("/metrics", "/streams")] == [200, 401]
+
+
+def test_open_metrics_needs_a_file_of_tokens():
+    result = CliRunner().invoke(app, ["serve", "--open-metrics"])
+    assert result.exit_code == 2
+    assert "requires --tokens" in result.output
 
 
 @pytest.mark.parametrize(

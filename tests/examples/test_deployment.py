@@ -19,7 +19,7 @@ from urllib.parse import urlencode
 import pytest
 from certificates import certificate
 from cli.live_server import live
-from pages import ROOT
+from pages import ROOT, blocks
 from ports import unused_port
 from recordings import optional
 from running import run
@@ -186,6 +186,36 @@ def answer_of(url: str, context: ssl.SSLContext | None = None) -> str:
         except OSError:
             assert time.monotonic() < deadline, url
             time.sleep(0.1)
+
+
+def with_token(text: str, token_file: object) -> str:
+    """The configuration of Prometheus with the lines of the page for a token."""
+    [lines] = [block.text for block in blocks("docs/deployment.md") if "credentials_file" in block.text]
+    place = "  - job_name: ecgframe\n"
+    assert text.count(place) == 1
+    return text.replace(place, place + lines.replace("/etc/prometheus/ecgframe.token", str(token_file)))
+
+
+@pytest.mark.slow
+def test_prometheus_asks_with_the_token_of_the_page(tmp_path):
+    promtool, prometheus = program("promtool", "prometheus"), program("prometheus", "prometheus")
+    [people] = [block.text for block in blocks("docs/deployment.md") if "[[person]]" in block.text]
+    tokens, secret, config = tmp_path / "tokens.toml", tmp_path / "token", tmp_path / "prometheus.yml"
+    tokens.write_text(people, encoding="utf-8")
+    text = (FOLDER / "prometheus.yml").read_text(encoding="utf-8").replace("5s", "1s")
+    shutil.copy(FOLDER / "alerts.yml", tmp_path)
+    with live("--tokens", tokens) as server:
+        text = re.sub(r"targets: \[.*\]", f'targets: ["127.0.0.1:{server.port}"]', text)
+        for token, up in (("another", 0), ("scrape", 1)):
+            secret.write_text(token, encoding="utf-8")
+            config.write_text(with_token(text, secret), encoding="utf-8")
+            run_program(promtool, "check", "config", config)
+            asked = unused_port()
+            kept = f"--storage.tsdb.path={tmp_path}/kept-{token}"
+            with running(prometheus, f"--config.file={config}", kept, f"--web.listen-address=127.0.0.1:{asked}"):
+                observer = Prometheus(asked)
+                observer.ready()
+                observer.until('up{job="ecgframe"}', [up])
 
 
 class Prometheus:

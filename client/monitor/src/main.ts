@@ -51,6 +51,7 @@ let findings = new Findings();
 const origins = new WeakMap<EcgSignal, Origin>();
 let firstConnection: ReturnType<typeof setTimeout> | undefined;
 let firstConnectionAt: number | null = null;
+let nextList: ReturnType<typeof setTimeout> | undefined;
 
 const signers = signersIn(location.search);
 const sealing = new Sealing(signers.keys.length > 0 ? { signers: signers.keys } : {});
@@ -193,6 +194,7 @@ service.on("state", ({ state }) => presence.linked(state));
 service.on("negotiated", ({ version, capabilities }) => {
   status.negotiated(version, [...capabilities].sort());
   presentFirst();
+  if (!chooser.isListed) void list(); // now that the server has accepted the token
 });
 service.on("frame", ({ direction, bytes, at }) => log.add(direction, bytes, at / 1000));
 service.on("error", ({ error }) => {
@@ -260,11 +262,15 @@ function findServer(): ServerAddress | null {
   }
 }
 
-/** Request the list of streams. */
+/** Request the list of streams; not while the page asks for a token, which the list needs as well. */
 async function list(): Promise<void> {
   if (server === null) return;
-  if (!document.hidden || chooser.value === "") chooser.offer(await listStreams(server.streams));
-  setTimeout(list, LIST);
+  if (!dialog?.isOpen && (!document.hidden || chooser.value === "")) {
+    const names = await listStreams(server.streams, token?.value ?? null);
+    if (names !== null || !dialog?.isOpen) chooser.offer(names);
+  }
+  clearTimeout(nextList);
+  nextList = setTimeout(list, LIST);
 }
 
 function display(at: number): void {

@@ -9,10 +9,18 @@ const TIMEOUT = 4000;
 /** Number of other streams that a sentence names. */
 const NAMED = 4;
 
-/** Returns the names of the server's streams; null if it does not list them. */
-export async function listStreams(url: URL): Promise<string[] | null> {
+/**
+ * Returns the names of the server's streams; null if it does not list them.
+ *
+ * @param url where the server lists them.
+ * @param token the token of the page; null if it has none. Only the server of the page itself gets it: browsers do not
+ *   send it to another one before that has answered a request with the method OPTIONS, which ours do not.
+ */
+export async function listStreams(url: URL, token: string | null): Promise<string[] | null> {
+  if (token !== null && url.origin !== location.origin) return null;
+  const headers: Record<string, string> = token === null ? {} : { Authorization: `Bearer ${token}` };
   try {
-    const answer = await fetch(url, { signal: AbortSignal.timeout(TIMEOUT), credentials: "same-origin" });
+    const answer = await fetch(url, { signal: AbortSignal.timeout(TIMEOUT), credentials: "same-origin", headers });
     const body: unknown = answer.ok ? await answer.json() : null;
     const names = typeof body === "object" && body !== null && "streams" in body ? body.streams : null;
     return Array.isArray(names) ? names.filter((name) => typeof name === "string" && name !== "") : null;
@@ -45,6 +53,11 @@ export class StreamChooser {
   /** The stream that is shown; empty until it is known. */
   get value(): string {
     return this.#current;
+  }
+
+  /** Whether the server has listed its streams. */
+  get isListed(): boolean {
+    return this.#names !== null;
   }
 
   /** Takes the list of the server; null if it gave none. */

@@ -36,6 +36,10 @@ export class TokenDialog {
     });
   }
 
+  get isOpen(): boolean {
+    return this.#dialog.open;
+  }
+
   /** Open the dialog, after a refusal. */
   ask(): void {
     if (this.#dialog.open) return;

@@ -130,10 +130,19 @@ def serve(
         typer.Option(
             "--tokens",
             metavar="FILE",
-            help="Let only those connect whose token is in this file (TOML), and watch and publish what it says. The "
-            "file is read again when it changes; rights that it takes away end at once.",
+            help="Let only those connect whose token is in this file (TOML), and watch and publish what it says. They "
+            "see the names of the streams that they may watch. The file is read again when it changes; rights that it "
+            "takes away end at once.",
         ),
     ] = None,
+    open_metrics: Annotated[
+        bool,
+        typer.Option(
+            "--open-metrics",
+            help="With --tokens: let everybody read /metrics. Otherwise, that takes a token for which the file says "
+            "**metrics = true**.",
+        ),
+    ] = False,
     redis: Annotated[
         str | None,
         typer.Option(
@@ -269,6 +278,7 @@ def serve(
         detect=detect,
         publish=publish,
         tokens=tokens,
+        open_metrics=open_metrics,
         redis=redis,
         nats=nats,
         stream_keys=stream_keys,

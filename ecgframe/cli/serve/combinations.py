@@ -32,6 +32,8 @@ def check_together(options: ServeOptions, workers: int) -> None:
         raise typer.BadParameter("goes with streams that are played here", param_hint="--annotations")
     if options.ssl_keyfile is not None and options.ssl_certfile is None:
         raise typer.BadParameter("requires --ssl-certfile", param_hint="--ssl-keyfile")
+    if options.open_metrics and options.tokens is None:
+        raise typer.BadParameter("requires --tokens; without it, /metrics is open", param_hint="--open-metrics")
     if options.keys_without_tls and options.stream_keys is None:
         raise typer.BadParameter("requires --stream-keys", param_hint="--keys-without-tls")
     if options.stream_keys is not None and options.redis is not None and options.versions[-1] < 4:

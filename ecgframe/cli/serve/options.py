@@ -29,6 +29,7 @@ class ServeOptions:
     detect: bool
     publish: bool
     tokens: Path | None
+    open_metrics: bool
     redis: str | None
     nats: str | None
     stream_keys: Path | None

@@ -122,6 +122,7 @@ def _server_of(
         allowed_origins=options.allow_origin,
         proxies=proxies_of(list(options.trusted_proxy)) if options.trusted_proxy else None,
         token_file=files.token_file,
+        open_metrics=options.open_metrics,
         limits=Limits(connections=options.max_connections, ring_seconds=options.ring_seconds),
         backplane=_backplane_of(options),
         versions=options.versions,

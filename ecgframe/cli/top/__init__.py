@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ..options import positive
+from ..options import Headers, http_headers, positive
 from ..places import metrics_address
 from ..plain_errors import plain_errors
 from ..trust import Ca, Insecure, trusted_by
@@ -39,6 +39,7 @@ def top(
     ] = 1,
     once: Annotated[bool, typer.Option("--once", help="Print one interval and exit.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="With --once: print a JSON object.")] = False,
+    header: Headers = None,
     ca: Ca = None,
     insecure: Insecure = False,
 ) -> None:
@@ -52,8 +53,8 @@ def top(
     with plain_errors():
         from .run import look_once, watch_performance  # noqa: PLC0415 - loads the tools
 
-        trusted = trusted_by(url, ca, insecure)
+        trusted, headers = trusted_by(url, ca, insecure), http_headers(header)
         if once:
-            look_once(url, interval, as_json=as_json, trusted=trusted)
+            look_once(url, interval, headers, as_json=as_json, trusted=trusted)
         else:
-            watch_performance(url, interval, trusted=trusted)
+            watch_performance(url, interval, headers, trusted=trusted)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from ssl import SSLContext
 from typing import ClassVar
 
@@ -29,6 +30,7 @@ class MonitorApp(App[None]):
         interval: seconds between two readings.
         first: the first reading.
         trusted: TLS context, as ``connecting.trust`` returns it.
+        headers: HTTP headers for the server.
     """
 
     TITLE = "ecgframe top"
@@ -46,11 +48,19 @@ class MonitorApp(App[None]):
         Binding("p", "pause", "Pause"),
     ]
 
-    def __init__(self, url: str, interval: float, first: Reading, trusted: SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        interval: float,
+        first: Reading,
+        trusted: SSLContext | None = None,
+        headers: Sequence[tuple[str, str]] = (),
+    ) -> None:
         super().__init__()
         self._url = url
         self._interval = interval
         self._trusted = trusted
+        self._headers = headers
         self._last = first
         self._rates: deque[float] = deque([0.0], maxlen=PAST)
         self._is_paused = False
@@ -85,7 +95,7 @@ class MonitorApp(App[None]):
 
     def _read(self) -> None:
         try:
-            found: Reading | ToolError = read_metrics(self._url, self._trusted)
+            found: Reading | ToolError = read_metrics(self._url, self._trusted, self._headers)
         except ToolError as error:
             found = error
         self.call_from_thread(self._take, found)

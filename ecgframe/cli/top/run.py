@@ -10,7 +10,9 @@ from ..console import Terminal, print_json
 from .views import overview
 
 
-def look_once(url: str, interval: float, *, as_json: bool, trusted: SSLContext | None = None) -> None:
+def look_once(
+    url: str, interval: float, headers: list[tuple[str, str]], *, as_json: bool, trusted: SSLContext | None = None
+) -> None:
     """Read the metrics twice, ``interval`` seconds apart, and print the rates between.
 
     Raises:
@@ -18,16 +20,18 @@ def look_once(url: str, interval: float, *, as_json: bool, trusted: SSLContext |
         MissingLibrary: prometheus-client is not installed.
     """
     address = metrics_url(url)
-    before = read_metrics(address, trusted)
+    before = read_metrics(address, trusted, headers)
     time.sleep(interval)
-    found = between(before, read_metrics(address, trusted))
+    found = between(before, read_metrics(address, trusted, headers))
     if as_json:
         print_json(plain(found))
     else:
         Terminal().print(overview(found))
 
 
-def watch_performance(url: str, interval: float, *, trusted: SSLContext | None = None) -> None:
+def watch_performance(
+    url: str, interval: float, headers: list[tuple[str, str]], *, trusted: SSLContext | None = None
+) -> None:
     """Show the metrics in the terminal until the user quits.
 
     Raises:
@@ -37,8 +41,8 @@ def watch_performance(url: str, interval: float, *, trusted: SSLContext | None =
     from ...libraries import library  # noqa: PLC0415
 
     address = metrics_url(url)
-    first = read_metrics(address, trusted)
+    first = read_metrics(address, trusted, headers)
     library("textual", extra="tools", purpose="the full-screen view (--once works without it)")
     from .app import MonitorApp  # noqa: PLC0415 - needs textual
 
-    MonitorApp(address, interval, first, trusted).run()
+    MonitorApp(address, interval, first, trusted, headers).run()

@@ -83,12 +83,14 @@ def application(
     *,
     allow_origins: Collection[str] = (),
     metrics: WorkerMetrics | None = None,
+    open_metrics: bool = False,
 ) -> web.Application:
     """Return an application with ``/ws``, the monitor at ``/``, ``/streams``, ``/healthz`` and ``/metrics``.
 
-    It closes the handler when the server shuts down. ``authenticate`` and ``authorize`` of the handler decide who may
-    watch what. The other pages are open to everyone who reaches them: leave names of patients out of those of the
-    streams, and see to ``/metrics`` in the proxy.
+    It closes the handler when the server shuts down. The hooks of the handler decide who may watch what
+    (``authenticate``, ``authorize``), which names of streams ``/streams`` lists (``visible_streams``), and who may read
+    ``/metrics`` (``may_see_metrics``). Without ``authenticate``, all pages are open to everyone who reaches them: leave
+    names of patients out of those of the streams, and see to ``/metrics`` in the proxy.
 
     Args:
         handler: the handler that serves the connections.
@@ -96,8 +98,9 @@ def application(
         allow_origins: origins of web pages of other servers that may connect, such as
             ``https://monitor.example.org``; ``*`` allows any.
         metrics: those of all workers of this server, for ``/metrics``; see ``ecgframe.server.worker_metrics``.
+        open_metrics: whether everybody may read ``/metrics``, also those whom ``authenticate`` refuses.
     """
-    pages = Pages(handler, streams, Origins(allow_origins, host="0.0.0.0"), metrics=metrics)
+    pages = Pages(handler, streams, Origins(allow_origins, host="0.0.0.0"), metrics=metrics, open_metrics=open_metrics)
 
     async def page(request: web.Request) -> web.StreamResponse:
         path = f"/{request.match_info['path']}"

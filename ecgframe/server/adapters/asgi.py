@@ -21,6 +21,7 @@ from ...libraries import library
 from ..link import Request
 from ..origins import Origins
 from ..pages import Answer, Pages
+from .address import address
 from .starlette import accept
 
 __all__ = ["application", "lifespan"]
@@ -42,11 +43,14 @@ def application(
     *,
     allow_origins: Collection[str] = (),
     metrics: WorkerMetrics | None = None,
+    open_metrics: bool = False,
 ) -> Application:
     """Return an application with ``/ws``, the monitor at ``/``, ``/streams``, ``/healthz`` and ``/metrics``.
 
-    ``authenticate`` and ``authorize`` of the handler decide who may watch what. The other pages are open to everyone
-    who reaches them: leave names of patients out of those of the streams, and see to ``/metrics`` in the proxy.
+    The hooks of the handler decide who may watch what (``authenticate``, ``authorize``), which names of streams
+    ``/streams`` lists (``visible_streams``), and who may read ``/metrics`` (``may_see_metrics``). Without
+    ``authenticate``, all pages are open to everyone who reaches them: leave names of patients out of those of the
+    streams, and see to ``/metrics`` in the proxy.
 
     Args:
         handler: the handler that serves the connections.
@@ -54,12 +58,13 @@ def application(
         allow_origins: origins of web pages of other servers that may connect, such as
             ``https://monitor.example.org``; ``*`` allows any.
         metrics: those of all workers of this server, for ``/metrics``; see ``ecgframe.server.worker_metrics``.
+        open_metrics: whether everybody may read ``/metrics``, also those whom ``authenticate`` refuses.
 
     Raises:
         MissingLibrary: Starlette is not installed.
     """
     websockets = library("starlette.websockets", extra="starlette", purpose="the application for ASGI")
-    pages = Pages(handler, streams, Origins(allow_origins, host="0.0.0.0"), metrics=metrics)
+    pages = Pages(handler, streams, Origins(allow_origins, host="0.0.0.0"), metrics=metrics, open_metrics=open_metrics)
 
     async def run(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -117,7 +122,8 @@ def _request_of(scope: Scope) -> tuple[Request, str]:
         path = path[len(root) :]
     path = path.rstrip("/") or "/"  # Litestar appends a slash
     mount = _full_path(scope).rstrip("/").removesuffix(path.rstrip("/"))
-    return Request(path=path, query=scope.get("query_string", b"").decode("latin-1"), headers=headers), mount
+    query, peer = scope.get("query_string", b"").decode("latin-1"), address(scope.get("client"))
+    return Request(path=path, query=query, headers=headers, peer=peer), mount
 
 
 def _full_path(scope: Scope) -> str:

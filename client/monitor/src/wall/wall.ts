@@ -46,7 +46,9 @@ let followed = "asking";
 let takesAcknowledgements: boolean | null = null;
 let isKept = false;
 let notice = "";
+let token: AccessToken | null = null;
 let dialog: TokenDialog | null = null;
+let nextList: ReturnType<typeof setTimeout> | undefined;
 let theme: Theme = (search.get("theme") ?? localStorage.getItem(KEYS.theme)) === "light" ? "light" : "dark";
 let leads = search.get("leads") === "1" ? 1 : 2;
 /** The alarms that were said to a screen reader. */
@@ -125,11 +127,12 @@ function begin(): void {
     const send = (): void => {
       dialog?.close();
       say("");
-      tell({ kind: "token", token: token.value });
+      tell({ kind: "token", token: own.value });
     };
-    const token = new AccessToken(socket.host, send);
-    dialog = new TokenDialog(token, send);
-    tell({ kind: "start", canvas: drawn, socket: socket.href, token: token.value }, [drawn]);
+    const own = new AccessToken(socket.host, send);
+    token = own;
+    dialog = new TokenDialog(own, send);
+    tell({ kind: "start", canvas: drawn, socket: socket.href, token: own.value }, [drawn]);
   } catch (error) {
     say(error instanceof Error ? error.message : String(error));
   }
@@ -139,6 +142,8 @@ function take(message: FromWorker): void {
   switch (message.kind) {
     case "state":
       reports = message.beds;
+      // Now that the server has accepted the token.
+      if (listed === null && message.link.state === "open" && link?.state !== "open") void list();
       link = message.link;
       watch();
       showSound(); // the browser delays timers of a page that is hidden, but not this
@@ -316,10 +321,12 @@ function layOut(): void {
   tell({ kind: "layout", width, height, ratio: devicePixelRatio, boxes, leads: count, asked, colours: COLOURS[theme] });
 }
 
+/** Request the list of streams; not while the page asks for a token, which the list needs as well. */
 async function list(): Promise<void> {
   try {
+    if (dialog?.isOpen) return;
     const { streams } = serverAddress(new URL(location.href));
-    const found = await listStreams(streams);
+    const found = await listStreams(streams, token?.value ?? null);
     const isNews = found !== null && found.join("\n") !== (listed ?? []).join("\n");
     listed = found ?? listed;
     const { shown, more } = chooseBeds(location.search, listed);
@@ -336,7 +343,8 @@ async function list(): Promise<void> {
       layOut();
     }
   } finally {
-    setTimeout(list, LIST);
+    clearTimeout(nextList);
+    nextList = setTimeout(list, LIST);
   }
 }
 
