@@ -16,7 +16,7 @@ from .._core.with_entry import WithEntry
 from ..background.threads import ENCODED_AT_ONCE, in_thread
 from ..codec import EncodedFrame
 from ..libraries import library
-from ..protocol import HEADER_SIZES, MAX_CONTROL_PAYLOAD, CloseCode, Flag, MessageType
+from ..protocol import MAX_CONTROL_PAYLOAD, CloseCode, Flag, MessageType
 from ..seal import check_timestamp
 from ..session import (
     Outgoing,
@@ -28,9 +28,11 @@ from ..session import (
 from ..signing import SIGNED_TYPES
 from .attesting import Attesting
 from .audit import Audit
-from .backplane import COMMANDS, EVERYONE, OF_SERVERS, PRESENCE, LocalBackplane, PublishedBy, numbers_messages
+from .backplane import COMMANDS, EVERYONE, OF_SERVERS, PRESENCE, LocalBackplane, numbers_messages
+from .broadcasts import Broadcasts
 from .connection import Connection, Shared
 from .connection_info import ConnectionInfo
+from .delivery import Delivery
 from .encodings import Encodings
 from .envelope import Envelopes
 from .fan_out import FanOut
@@ -48,9 +50,8 @@ from .pace import Pace
 from .peer_requests import Requests
 from .portions import Portions
 from .presence import Presence, PresenceRoom
-from .publication import CANONICAL, Publication
+from .publication import Publication
 from .rights import Rights, Withdrawal
-from .sealed_publication import SealedPublication
 from .sealing import Sealing, SealRefused, Seals
 from .stats import ServerStats
 from .stream import Source, Stream
@@ -65,7 +66,7 @@ if TYPE_CHECKING:
     from ..codec import Message
     from ..session.record_writer import Wanted
     from ..signing import SigningKey
-    from .backplane import Backplane, NumberedBackplane, SharedNumber
+    from .backplane import Backplane, NumberedBackplane
     from .forwarding import Proxies
     from .link import Link, Request
 
@@ -211,6 +212,20 @@ class WebSocketBinaryHandler:
             self._connections,
             self._seals,
         )
+        self._broadcasts = Broadcasts(self._backplane, self._connections, self._fan_out)
+        self._delivery = Delivery(
+            streams=self._streams,
+            opened=self._opened,
+            broadcasts=self._broadcasts,
+            rights=self._rights,
+            presence=self._presence,
+            timestamps=self._timestamps,
+            stats=self._stats,
+            settings=self.settings,
+            seals=self._seals,
+            signer=signer,
+            is_numbered=self._numbered is not None,
+        )
         requests = Requests(
             hooks, self.limits, self._streams, self.publish, self._pass_to_others, self._opened, self._rights
         )
@@ -231,7 +246,6 @@ class WebSocketBinaryHandler:
             leave_opened=self._opened.leave,
         )
         self._publishing: set[asyncio.Task[None]] = set()  # templates
-        self._senders: dict[bytes, Connection] = {}  # by the headers of their frames
         self._opening: asyncio.Task[None] | None = None
         self._is_open = False
         self._is_closed = False
@@ -637,7 +651,7 @@ class WebSocketBinaryHandler:
         await asyncio.shield(self._opening)
 
     async def _open_backplane(self) -> None:
-        await self._backplane.open(self._deliver)
+        await self._backplane.open(self._delivery.deliver)
         now = self._wall_clock_us()
         for stream in (EVERYONE, COMMANDS, PRESENCE):
             await self._backplane.join(stream, now)
@@ -676,10 +690,10 @@ class WebSocketBinaryHandler:
         flags |= Flag.BROADCAST
         encoded, timestamp = self._encoder.encode(EVERYONE, message_type, data, flags)
         if encoded is None:
-            publish = partial(self._publish_to_all, sender=sender)
+            publish = partial(self._broadcasts.publish, sender=sender)
             timestamp = await self._encoder.encode_large(EVERYONE, message_type, data, flags, publish)
         else:
-            timestamp = await self._publish_to_all(encoded, timestamp, sender)
+            timestamp = await self._broadcasts.publish(encoded, timestamp, sender)
         self._stats.publish_seconds.observe(perf_counter() - started)
         await self._yield_to_others(self._now())
         return timestamp
@@ -732,15 +746,6 @@ class WebSocketBinaryHandler:
             finally:
                 writer.await_no_longer(wanted)
 
-    async def _publish_to_all(self, encoded: EncodedFrame, timestamp: int, sender: Connection | None) -> int:
-        key = _header_of(encoded.frame)
-        if sender is not None:
-            self._senders[key] = sender
-        try:
-            return await self._backplane.publish(EVERYONE, timestamp, encoded)
-        finally:
-            self._senders.pop(key, None)
-
     async def _send_large(self, connection: Connection, type: MessageType, data: Any, flags: Flag | int) -> int:
         """Encode a message in a thread and send it to one connection, in order with its other messages."""
         async with self._encoder.turn(connection, type, flags):
@@ -754,76 +759,6 @@ class WebSocketBinaryHandler:
             outgoing = prepared.seal(self._wall_clock_us())
             self._fan_out.write(outgoing, [connection.writer], connection.now())
             return outgoing.timestamp
-
-    def _deliver(
-        self,
-        stream: str,
-        timestamp: int,
-        frame: EncodedFrame | bytes,
-        place: SharedNumber | None = None,
-        by: PublishedBy = PublishedBy.HERE,
-        /,
-    ) -> None:
-        """Send a message that the backplane delivers, from this server or another one, to its viewers here."""
-        if place is not None and place.template is not None:
-            if entry := self._streams.get(stream):
-                entry.deliver_template(place.template, place, timestamp, self._now(), by)
-            return
-        if stream in OF_SERVERS:
-            take = self._rights.obey if stream == COMMANDS else self._presence.hear
-            take(bytes(frame))
-            return
-        if place is not None and isinstance(frame, EncodedFrame) and frame.flags & Flag.ENCRYPTED:
-            self._deliver_sealed(stream, timestamp, frame, place)
-            return
-        if place is not None and isinstance(frame, EncodedFrame) and frame.type is MessageType.STREAM_ATTESTATION:
-            if entry := self._streams.get(stream):
-                entry.deliver_attestation(frame, place, timestamp, self._now())
-            return
-        try:
-            publication = self._publication(stream, timestamp, frame, by)
-        except ValueError as error:
-            logger.error("the backplane delivered a damaged frame: %s", type(error).__name__, extra={"stream": stream})
-            return
-        now = self._now()
-        self._timestamps.watch(now)
-        if stream == EVERYONE:
-            self._deliver_to_all(publication, self._senders.get(_header_of(bytes(frame))), now)
-        elif entry := self._streams.get(stream):
-            if self._numbered is None:
-                entry.deliver(publication, now)
-            else:
-                entry.deliver_at(publication, place, now, by)
-        self._stats.encoded += publication.encodings
-
-    def _deliver_sealed(self, stream: str, timestamp: int, frame: EncodedFrame, place: SharedNumber) -> None:
-        """Send a message that its publisher has sealed to the viewers of the stream that can open it."""
-        entry = self._streams.get(stream)
-        if entry is None:
-            return
-        was_sealed = entry.is_sealed_by_publisher
-        entry.deliver_sealed_at(frame, place, timestamp, self._now())
-        if entry.is_sealed_by_publisher and not was_sealed:
-            self._opened.end_for_those_who_cannot(stream)
-
-    def _publication(self, stream: str, timestamp: int, frame: EncodedFrame | bytes, by: PublishedBy) -> Publication:
-        seal = None if self._seals is None or stream == EVERYONE else self._seals.of(stream)
-        if seal is None:
-            publication = Publication(stream or None, timestamp, frame, self.settings)
-        else:
-            publication = SealedPublication(stream, timestamp, frame, self.settings, seal)
-        is_signed = stream != EVERYONE and publication.type in SIGNED_TYPES and by is not PublishedBy.OTHERS
-        if self._signer is not None and is_signed:
-            publication.sign_with(self._signer)
-        return publication
-
-    def _deliver_to_all(self, publication: Publication, sender: Connection | None, now: float) -> None:
-        viewers = [
-            connection.writer
-            for connection in self._connections.values()
-            if connection.is_open and connection is not sender
-        ]
-        self._fan_out.send(publication, viewers, now)
 
     async def _yield_to_others(self, now: float) -> None:
         """Yield to other tasks every ``MAX_BURST`` seconds, for callers that publish in a tight loop."""
@@ -866,8 +801,3 @@ def _shared_numbers(backplane: Backplane, signer: SigningKey | None) -> Numbered
     if numbered is not None and signer is not None:
         numbered.sign_with(signer)
     return numbered
-
-
-def _header_of(frame: bytes) -> bytes:
-    """The bytes that identify a frame; hashing a whole large frame would take long."""
-    return frame[: HEADER_SIZES[CANONICAL.version]]
