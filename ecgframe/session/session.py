@@ -49,6 +49,7 @@ from ..protocol import (
 )
 from .acknowledgements import Seen
 from .control_numbers import check_numbers
+from .control_payloads import error_body, new_keys, subscription_answer, version_answer
 from .cost import Account, Totals
 from .decoding import Decoding, decode_items
 from .events import (
@@ -95,9 +96,6 @@ RATE_ERROR_PAUSE: Final = 1.0
 
 LONGEST_PAUSE: Final = 0.1
 """Longest time in seconds for which a peer that exceeded its budget is not read."""
-
-LONGEST_TEXT: Final = 500
-"""Maximum number of characters, and of bytes, of an error's text that are sent. The text may quote the peer."""
 
 ECHO_GROWTH: Final = 4
 """Maximum size of an answer, as a multiple of the frame that it answers. Old peers are sent arrays in list form, which
@@ -399,43 +397,26 @@ class Session(Sender, ABC):
             history: the request for a history that this answers.
             part: of a history that follows.
         """
-        answer: dict[str, Any] = {"stream": stream, "status": status}
-        if code is not None:
-            answer["code"] = int(code)
-        if start is not None:
-            answer["from"] = seconds(start)
-        if binding is not None:
-            answer |= {"id": binding.id, "epoch": binding.epoch, "next": binding.next}
-            answer["templates"] = list(binding.templates)
-            if binding.ended is not None:
-                answer["ended"] = binding.ended
-        if history is not None:
-            answer["history"] = history
-        if part is not None:
-            first = part.binding
-            answer |= {"id": first.id, "epoch": first.epoch, "next": first.next, "end": part.end}
-            answer["templates"] = list(first.templates)
-            if part.more is not None:
-                answer["more"] = seconds(part.more)
-        if keys:  # not last, since libraries for WebSockets log the end of a message
-            answer = {"stream": stream, "keys": [_handed_out(key) for key in keys], **answer}
-            answer["status"] = answer.pop("status")
-        if reason is not None:
-            answer["reason"] = _shortened(reason)
+        answer = subscription_answer(
+            stream,
+            status,
+            code=code,
+            start=start,
+            binding=binding,
+            keys=keys,
+            reason=reason,
+            history=history,
+            part=part,
+        )
         self._say(MessageType.SUBSCRIPTION_ACK, answer)
 
     def hand_out(self, stream: str, keys: Sequence[Key]) -> None:
         """Send new keys of a stream that the peer has subscribed to, without a request."""
-        entries = [_handed_out(key) for key in keys]
-        answer = {"stream": stream, "keys": entries, "rotation": True, "status": "subscribed"}
-        self._say(MessageType.SUBSCRIPTION_ACK, answer)
+        self._say(MessageType.SUBSCRIPTION_ACK, new_keys(stream, keys))
 
     def refuse(self, code: ErrorCode, message: str, *, details: Any = None, close: CloseCode | None = None) -> None:
         """Send an ERROR, and then close the connection if a close code is given. Nothing is counted."""
-        body: dict[str, Any] = {"code": int(code), "message": _shortened(message)}
-        if details is not None:
-            body["details"] = details
-        self._say(MessageType.ERROR, body)
+        self._say(MessageType.ERROR, error_body(code, message, details))
         if close is not None:
             self.end(close, message)
 
@@ -800,12 +781,7 @@ class Session(Sender, ABC):
             versions = tuple(int(number) for number in data.get("versions", ()))
             events.append(VersionChecked(version, bool(data["compatible"]), versions))
             return
-        answer = {
-            "version": version,
-            "compatible": version in self.settings.versions,
-            "versions": sorted(self.settings.versions),
-        }
-        self._say(MessageType.VERSION_CHECK, answer)
+        self._say(MessageType.VERSION_CHECK, version_answer(version, self.settings.versions))
 
     @abstractmethod
     def _on_negotiation(self, data: Any, message: Message, now: float, events: list[Event]) -> None: ...
@@ -906,18 +882,6 @@ def _kind(header: Header) -> tuple[MessageType, bool]:
 
 def _refusal(verdict: Verdict | None) -> ProtocolError | None:
     return None if verdict is None else verdict[0](verdict[1], check=Check.FIELDS)
-
-
-def _handed_out(key: Key) -> dict[str, Any]:
-    entry: dict[str, Any] = {"id": key.id, "key": key.secret}
-    for name, moment in (("begins", key.begins), ("ends", key.ends)):
-        if moment is not None:
-            entry[name] = float(moment)
-    return entry
-
-
-def _shortened(text: str) -> str:
-    return text[:LONGEST_TEXT].encode("utf-8", "replace")[:LONGEST_TEXT].decode("utf-8", "ignore")
 
 
 def _close_after(error: ProtocolError) -> CloseCode | None:
