@@ -35,7 +35,7 @@ class Delivery:
         opened: those that clients have opened.
         broadcasts: get the messages for all connections.
         rights: get the commands of other servers.
-        presence: gets what servers tell each other of their viewers.
+        presence: gets what servers report to each other about their viewers.
         timestamps: checks the clock now and then.
         stats: counters of the handler.
         settings: for the frames of viewers.

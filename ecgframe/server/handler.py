@@ -406,7 +406,7 @@ class WebSocketBinaryHandler:
         if not 0 < len(stream) <= self.limits.stream_name:
             raise ValueError(f"a stream's name has 1 to {self.limits.stream_name} characters, not {len(stream)}")
         if stream in OF_SERVERS:
-            raise ValueError("this name is for what servers tell each other, and for servers only")
+            raise ValueError("this name is for messages between servers only")
 
     async def broadcast(self, message_type: MessageType, data: Any, flags: Flag | int = 0) -> int:
         """Send a message to all connections of all servers, with the flag BROADCAST for peers that support it.
@@ -423,8 +423,8 @@ class WebSocketBinaryHandler:
     async def recheck(self, stream: str | None = None) -> Withdrawal:
         """Ask ``authorize`` again for each subscription, on all servers, and end those that it refuses now.
 
-        Call it when rights were taken away. The peer of a subscription that ends is told so: SUBSCRIPTION_ACK "denied"
-        with the code 0x203. If ``authorize`` raises, the subscription goes on; if it does not answer within
+        Call it when rights were taken away. The peer of a subscription that ends gets SUBSCRIPTION_ACK "denied" with
+        the code 0x203. If ``authorize`` raises, the subscription goes on; if it does not answer within
         ``Limits.hook_seconds``, the subscription ends. Publishing needs no such call, as ``authorize`` is asked for
         each message.
 
@@ -432,7 +432,7 @@ class WebSocketBinaryHandler:
             stream: name of the stream; None for all streams.
 
         Returns:
-            What this server has done, and whether the other servers were told.
+            What this server has done, and whether the other servers were reached.
         """
         await self._open()
         return await self._rights.recheck(stream)
@@ -444,10 +444,10 @@ class WebSocketBinaryHandler:
 
         Args:
             name: name of the identity, see ``identity``; or the id of a connection.
-            reason: what the peer is told.
+            reason: text for the peer.
 
         Returns:
-            What this server has done, and whether the other servers were told.
+            What this server has done, and whether the other servers were reached.
         """
         await self._open()
         return await self._rights.disconnect(name, reason)
@@ -455,15 +455,15 @@ class WebSocketBinaryHandler:
     async def unsubscribe(self, name: str, stream: str, reason: str = "ended by the server") -> Withdrawal:
         """End the subscription of a person or device to a stream, on all servers.
 
-        ``authorize`` is not asked; it decides whether they may subscribe again. The peer is told as by ``recheck``.
+        ``authorize`` is not asked; it decides whether they may subscribe again. The peer is informed as by ``recheck``.
 
         Args:
             name: name of the identity, see ``identity``; or the id of a connection.
             stream: name of the stream.
-            reason: what the peer is told.
+            reason: text for the peer.
 
         Returns:
-            What this server has done, and whether the other servers were told.
+            What this server has done, and whether the other servers were reached.
         """
         await self._open()
         return await self._rights.unsubscribe(name, stream, reason)

@@ -85,7 +85,7 @@ class OpenedStreams:
     # --- opening and leaving ---
 
     async def open(self, connection: Connection, request: OpeningRequested) -> None:
-        """Open a stream for a client, or tell it how far its stream has got.
+        """Open a stream for a client, or answer how far its stream has got.
 
         Raises:
             StreamRefused: the client may not open it, or not now.
@@ -116,7 +116,7 @@ class OpenedStreams:
         connection.session.answer_opening(request.message, expected, publisher.lost)
 
     def leave(self, name: str, publisher: Publisher) -> None:
-        """Tell the other servers that the connection of a publisher has ended."""
+        """Report to the other servers that the connection of a publisher has ended."""
         opening = self._streams.admission(name)
         if self._numbered is not None and opening is not None and opening.publisher is publisher:
             self._numbered.leave_opened(name, opening)
@@ -179,7 +179,7 @@ class OpenedStreams:
                 data = self._seals.prepared(place.name, message.type, data)
             except ValueError as error:
                 raise InvalidDataFormat(str(error)) from error
-        verdict = Verdict.HAD
+        verdict = Verdict.RECEIVED
         is_bulk = bool((message.form or 0) & Form.BULK)
 
         def admit(entry: Stream) -> bool:
@@ -210,7 +210,7 @@ class OpenedStreams:
         except TooManyStreams as error:
             raise RateLimitExceeded(str(error)) from error
         if verdict is Verdict.LOST:
-            raise InvalidDataFormat(f"message {number} comes too late: viewers were told that it is lost")
+            raise InvalidDataFormat(f"message {number} comes too late: it was reported to viewers as lost")
         return verdict is Verdict.NEW
 
     async def _publish_admitted(
@@ -303,7 +303,9 @@ class OpenedStreams:
                 self._streams.admit_novelty(place.name, now)
             verdict = publisher.take(message.sequence or 0, overtakes=overtakes(message))
             if verdict is Verdict.LOST:
-                raise InvalidDataFormat(f"message {message.sequence} comes too late: viewers were told that it is lost")
+                raise InvalidDataFormat(
+                    f"message {message.sequence} comes too late: it was reported to viewers as lost"
+                )
             if verdict is not Verdict.NEW:
                 return
             if self._numbered is not None:

@@ -361,7 +361,7 @@ class Session(Sender, ABC):
     # --- what the application calls ---
 
     def acknowledge(self, message: Message) -> None:
-        """Tell the peer that the application has the message, if it asked for that."""
+        """Acknowledge a message that the application has, if the peer asked for that."""
         if int(message.flags) & _ACK_REQUIRED and message.timestamp is not None:
             self._seen.hand_over(message.timestamp)
             self._say(MessageType.PONG, {"ack": message.timestamp, "type": int(message.type)})
@@ -434,9 +434,9 @@ class Session(Sender, ABC):
 
     def _decoding(self, data: Buffer, nbytes: int) -> Decoding:
         self._is_decoding = True
-        verdicts = self._verdicts(data)
+        refusals = self._refusals_in(data)
         meter = FrameMeter(
-            lambda header: _refusal(verdicts.get(_kind(header))),
+            lambda header: _error_of(refusals.get(_kind(header))),
             self._account,
             measures=self._measures_memory,
             reader=self._reader,
@@ -448,7 +448,7 @@ class Session(Sender, ABC):
 
     def _meter(self, at_once: float = inf) -> FrameMeter:
         return FrameMeter(
-            lambda header: _refusal(self._verdict(*_kind(header))),
+            lambda header: _error_of(self._refusal_of(*_kind(header))),
             self._account,
             measures=self._measures_memory,
             at_once=at_once,
@@ -469,14 +469,14 @@ class Session(Sender, ABC):
     _takes_openings: ClassVar[bool] = False
     """True if the peer may open streams, whose messages the application then acknowledges."""
 
-    def _verdict(self, type: MessageType, is_broadcast: bool) -> Verdict | None:
-        """Return why the peer may not send frames of that type, as the header alone tells; None if it may."""
+    def _refusal_of(self, type: MessageType, is_broadcast: bool) -> Refusal | None:
+        """Return why the peer may not send frames of that type, judged by the header alone; None if it may."""
         return None
 
-    def _verdicts(self, data: Buffer) -> dict[tuple[MessageType, bool], Verdict | None]:
-        """Return the verdict on each kind of frame in a message, in advance for a thread, which must not call hooks."""
+    def _refusals_in(self, data: Buffer) -> dict[tuple[MessageType, bool], Refusal | None]:
+        """Return for each kind of frame in a message why it is refused: for a thread, which must not call hooks."""
         flat = flatten(data)
-        verdicts: dict[tuple[MessageType, bool], Verdict | None] = {}
+        refusals: dict[tuple[MessageType, bool], Refusal | None] = {}
         offset = 0
         while offset < flat.nbytes:
             try:
@@ -485,14 +485,14 @@ class Session(Sender, ABC):
             except ProtocolError:
                 break
             kind = _kind(header)
-            if kind not in verdicts:
-                verdicts[kind] = self._verdict(*kind)
+            if kind not in refusals:
+                refusals[kind] = self._refusal_of(*kind)
             offset += header.size + header.length
-        return verdicts
+        return refusals
 
     def _refuses_all(self, data: Buffer) -> bool:
         """Return whether all frames of a message are refused by their headers, so that no thread is needed."""
-        return None not in self._verdicts(data).values()
+        return None not in self._refusals_in(data).values()
 
     def _make_codec(self, max_payload: int) -> Codec:
         settings = self.settings
@@ -550,8 +550,8 @@ class Session(Sender, ABC):
         try:
             if self.version < 4:
                 raise InvalidProtocolVersion("a V4 frame, but version 4 was not agreed on", check=Check.VERSION)
-            if (refusal := _refusal(self._verdict(*_kind(header)))) is not None:
-                raise refusal
+            if (denied := _error_of(self._refusal_of(*_kind(header)))) is not None:
+                raise denied
             self._reader.book.admit(header)
             flat.check_sum(0, header)
             added = self._reassembly.add(header, flat.view(header.size, nbytes), now)
@@ -579,7 +579,7 @@ class Session(Sender, ABC):
         self._handle_bad_frame(error, nbytes, now, events, is_mistake=not comes_again, item=item)
 
     def _drop_unfinished(self, now: float, events: list[Event]) -> None:
-        """Drop messages of which no further fragment has arrived for too long, and tell the peer."""
+        """Drop messages of which no further fragment has arrived for too long, and report that to the peer."""
         if self._reassembly is None:
             return
         self._forget_unbound()
@@ -824,7 +824,7 @@ class Session(Sender, ABC):
         is_mistake: bool = True,
         item: Decoded | None = None,
     ) -> None:
-        """Count a frame that is not accepted, tell the application, and send an ERROR.
+        """Count a frame that is not accepted, report it to the application, and send an ERROR.
 
         Close if later frames cannot be read either, or after too many errors.
         """
@@ -872,7 +872,7 @@ class Session(Sender, ABC):
         self.enqueue(outgoing)
 
 
-Verdict = tuple[type[ProtocolError], str]
+Refusal = tuple[type[ProtocolError], str]
 """The class and the text of the error for which a frame is refused."""
 
 
@@ -880,8 +880,8 @@ def _kind(header: Header) -> tuple[MessageType, bool]:
     return header.type, bool(header.bits & _BROADCAST)
 
 
-def _refusal(verdict: Verdict | None) -> ProtocolError | None:
-    return None if verdict is None else verdict[0](verdict[1], check=Check.FIELDS)
+def _error_of(refusal: Refusal | None) -> ProtocolError | None:
+    return None if refusal is None else refusal[0](refusal[1], check=Check.FIELDS)
 
 
 def _close_after(error: ProtocolError) -> CloseCode | None:
