@@ -343,7 +343,7 @@ class Attester:
             return None
         digests, number = b"".join(self._waiting), self._number + 1
         signature = self.key.sign_bytes(_to_sign(self.stream, self.epoch, number, last, self._previous, digests))
-        told = {
+        fields = {
             "stream": self.stream,
             "key": self.key.name,
             "epoch": self.epoch,
@@ -353,7 +353,7 @@ class Attester:
             "digests": digests,
             "signature": signature,
         }
-        payload = pack_payload(told, DEFAULT_MAX_PAYLOAD, False)
+        payload = pack_payload(fields, DEFAULT_MAX_PAYLOAD, False)
         self._waiting, self._number, self._is_over = [], number, last
         self._previous = sha256(payload).digest()
         return payload
@@ -492,19 +492,19 @@ class Verifier:
                 stream ("stream") or epoch ("epoch"), or a known signer is required ("signer").
         """
         flat = flatten(payload)
-        told = unpack_payload(flat, 0, flat.nbytes, False, True)
-        told = messages.check_received(MessageType.STREAM_ATTESTATION, told)
-        if told["stream"] != stream:
+        fields = unpack_payload(flat, 0, flat.nbytes, False, True)
+        fields = messages.check_received(MessageType.STREAM_ATTESTATION, fields)
+        if fields["stream"] != stream:
             raise _refused("an attestation of another stream", "stream")
-        if epoch is not None and told["epoch"] != epoch:
-            raise _refused(f"an attestation of the epoch {told['epoch']}; the stream has {epoch}", "epoch")
-        name, number, last = bytes(told["key"]), int(told["number"]), bool(told["last"])
-        previous, digests = bytes(told["previous"]), bytes(told["digests"])
-        to_sign = _to_sign(stream, int(told["epoch"]), number, last, previous, digests)
-        judged = self._judged(name, bytes(told["signature"]), to_sign, required)
+        if epoch is not None and fields["epoch"] != epoch:
+            raise _refused(f"an attestation of the epoch {fields['epoch']}; the stream has {epoch}", "epoch")
+        name, number, last = bytes(fields["key"]), int(fields["number"]), bool(fields["last"])
+        previous, digests = bytes(fields["previous"]), bytes(fields["digests"])
+        to_sign = _to_sign(stream, int(fields["epoch"]), number, last, previous, digests)
+        judged = self._judged(name, bytes(fields["signature"]), to_sign, required)
         parts = tuple(digests[at : at + DIGEST_SIZE] for at in range(0, len(digests), DIGEST_SIZE))
         own = sha256(flat.view(0, flat.nbytes)).digest()
-        return Attestation(judged, name, stream, int(told["epoch"]), number, last, previous, parts, own)
+        return Attestation(judged, name, stream, int(fields["epoch"]), number, last, previous, parts, own)
 
     def _judged(self, name: bytes, signature: bytes, octets: bytes, required: bool) -> Signature:
         is_right = self.verify_bytes(name, signature, octets)
@@ -628,12 +628,12 @@ class AttestationBook:
             ProtocolError: as ``Verifier.attestation``; and 0x202, check 14, ``reason`` "attestation", if its number
                 was received before or ``previous`` is not the attestation before.
         """
-        told = self._verifier.attestation(payload, stream=self._stream, epoch=self._epoch, required=required)
-        if told.signature is not Signature.VALID:
+        attestation = self._verifier.attestation(payload, stream=self._stream, epoch=self._epoch, required=required)
+        if attestation.signature is not Signature.VALID:
             return []
-        missing = self._follow(told)
+        missing = self._follow(attestation)
         found = []
-        for one in told.digests:
+        for one in attestation.digests:
             numbers = self._by_digest.get(one)
             if numbers:
                 number = numbers[0]
@@ -641,7 +641,13 @@ class AttestationBook:
                 self._forget(number)
         self._arrivals += 1
         events: list[Attested | Unattested] = [
-            Attested(tuple(sorted(found)), told.signer, len(told.digests) - len(found), missing, told.last)
+            Attested(
+                tuple(sorted(found)),
+                attestation.signer,
+                len(attestation.digests) - len(found),
+                missing,
+                attestation.last,
+            )
         ]
         late = self._expire(now)
         return events if late is None else [*events, late]
@@ -655,27 +661,27 @@ class AttestationBook:
         """Return what is unattested now. To be called from time to time."""
         return self._expire(now)
 
-    def _follow(self, told: Attestation) -> int:
+    def _follow(self, attestation: Attestation) -> int:
         """Compare an attestation with the one before. Returns how many are missing between them."""
-        chain = self._chains.get(told.signer)
+        chain = self._chains.get(attestation.signer)
         if chain is None:
-            if told.signer in self._over:
+            if attestation.signer in self._over:
                 raise _refused("an attestation after the last one of its signer", "attestation")
-            if told.number == 1 and told.previous != _NONE_BEFORE:
+            if attestation.number == 1 and attestation.previous != _NONE_BEFORE:
                 raise _refused("the first attestation names one before it", "attestation")
-            chain = self._chains[told.signer] = _Chain()
+            chain = self._chains[attestation.signer] = _Chain()
             missing = 0  # a viewer may come at any time
         else:
-            if told.number <= chain.number:
-                raise _refused(f"attestation {told.number}; {chain.number} was received before", "attestation")
-            missing = told.number - chain.number - 1
-            if not missing and told.previous != chain.own:
-                raise _refused(f"attestation {told.number} does not follow the one before", "attestation")
-        chain.number, chain.own = told.number, told.own
+            if attestation.number <= chain.number:
+                raise _refused(f"attestation {attestation.number}; {chain.number} was received before", "attestation")
+            missing = attestation.number - chain.number - 1
+            if not missing and attestation.previous != chain.own:
+                raise _refused(f"attestation {attestation.number} does not follow the one before", "attestation")
+        chain.number, chain.own = attestation.number, attestation.own
         chain.arrivals.append(self._arrivals)
-        if told.last:
-            del self._chains[told.signer]
-            self._over.add(told.signer)
+        if attestation.last:
+            del self._chains[attestation.signer]
+            self._over.add(attestation.signer)
         return missing
 
     def _expire(self, now: float) -> Unattested | None:

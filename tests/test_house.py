@@ -399,7 +399,7 @@ def test_a_bundler_finds_what_compiled_modules_import():
             seen.add(name)
             waiting.extend(modules_run_by(MODULES[name]))
     kernels = [path for path in COMPILED.values() if path.suffix == ".pyx"]
-    needed = modules_run_by(MODULES["codec"])
+    needed = set(modules_run_by(MODULES["codec"]))
     for path in kernels:
         needed |= {name if name in MODULES else f"_core/{name}" for name in python_imports_of(path)}
     assert {"errors", "protocol", "messages/__init__", "_core/path"} <= needed

@@ -205,17 +205,17 @@ class StreamAttester:
         if self._verifier is None:
             self._verifier = Verifier([self._key.public])
         try:
-            told = self._verifier.attestation(payload, stream=stream, epoch=epoch)
+            read = self._verifier.attestation(payload, stream=stream, epoch=epoch)
         except ProtocolError as error:
             logger.warning("stream %r: an attestation that was read is not right: %s", stream, error)
             return
         latest = self._latest
-        if told.signature is not Signature.VALID or told.number <= latest.number:
+        if read.signature is not Signature.VALID or read.number <= latest.number:
             return
-        if told.number == latest.number + 1 and latest.number and told.previous != latest.own:
-            logger.warning("stream %r: attestation %d does not follow the one before", stream, told.number)
-        self._latest = Link(told.signer, told.number, told.own, position)
-        named = Counter(told.digests)
+        if read.number == latest.number + 1 and latest.number and read.previous != latest.own:
+            logger.warning("stream %r: attestation %d does not follow the one before", stream, read.number)
+        self._latest = Link(read.signer, read.number, read.own, position)
+        named = Counter(read.digests)
         kept: list[_Noted] = []
         for one in self._waiting:
             hashed = one.what if isinstance(one.what, bytes) else one.what.digest()

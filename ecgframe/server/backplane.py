@@ -20,7 +20,7 @@ EVERYONE: Final = ""
 """The backplane's stream of broadcasts. No viewer can subscribe to a stream with an empty name."""
 
 COMMANDS: Final = "\0commands"
-"""The backplane's stream of what servers tell each other. No peer can watch it, or publish on it."""
+"""The backplane's stream of messages between servers. No peer can watch it, or publish on it."""
 
 PRESENCE: Final = "\0presence"
 """The backplane's stream of who watches what. No peer can watch it, or publish on it."""
@@ -111,7 +111,7 @@ class Deliver(Protocol):
             place: the number of the message; None if it has none. Only a ``NumberedBackplane`` passes it. Within an
                 epoch, numbers increase; what is missing between them, no viewer of this server will get. An epoch
                 does not come again after another one, or after a message without a number.
-            by: who has published it. A backplane that was not told of a signer passes nothing.
+            by: who has published it. A backplane without a signer passes nothing.
         """
 
 
@@ -124,7 +124,7 @@ class Backplane(Protocol):
 
     The handler joins a stream before it publishes on it and before a viewer may watch it. The stream with the empty
     name (``""``) carries broadcasts: messages for all connections of all servers. The streams ``COMMANDS`` and
-    ``PRESENCE`` carry what the servers tell each other.
+    ``PRESENCE`` carry messages between servers.
 
     A backplane that cannot reach its engine still delivers to its own server what that server publishes. It raises
     only if it cannot do even that.

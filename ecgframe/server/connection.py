@@ -112,7 +112,7 @@ def _decode_timed(decoding: Decoding) -> None:
 
 
 def _stay(name: str, publisher: Publisher) -> None:
-    """There are no other servers to tell."""
+    """Do nothing: there are no other servers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,7 +38,7 @@ class Origin(Enum):
     UNTRUSTED = auto()
     """The connection itself, although there is a header: its sender is no trusted proxy."""
     UNREADABLE = auto()
-    """The last address that a trusted proxy has told, since the one before it cannot be read; or its own."""
+    """The last address that a trusted proxy has named, since the one before it cannot be read; or its own."""
 
 
 class Proxies:
@@ -66,16 +66,16 @@ class Proxies:
     def resolve(self, request: Request) -> tuple[Request, Origin]:
         """Return the request with the address of the peer behind the proxies, and where that comes from.
 
-        The address is the last one in the header that is not of a trusted proxy. It has a port if the proxy tells one.
+        The address is the last one in the header that is not of a trusted proxy. It has a port if the proxy names one.
         ``Request.proxy`` is then the address of the connection.
         """
-        told = request.headers.get(self._header)
-        if told is None:
+        value = request.headers.get(self._header)
+        if value is None:
             return request, Origin.DIRECT
         if not self._trusts(request.peer):
             return request, Origin.UNTRUSTED
         read = _last_of_list if self._header == "x-forwarded-for" else _last_forwarded
-        peer, origin, rest = "", Origin.UNREADABLE, told
+        peer, origin, rest = "", Origin.UNREADABLE, value
         for _ in range(MAX_PROXIES):
             rest, text = read(rest)
             address = _address(text)

@@ -13,30 +13,26 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self, get_args
 from urllib.parse import parse_qs
 
 from .._core.with_entry import WithEntry
-from ..background.lanes import Lanes
 from ..background.threads import ENCODED_AT_ONCE, in_thread
 from ..codec import EncodedFrame
-from ..errors import InvalidDataFormat, MessageTooLarge, PermissionDenied, RateLimitExceeded
 from ..libraries import library
-from ..protocol import DATA_TYPES, HEADER_SIZES, MAX_CONTROL_PAYLOAD, CloseCode, Flag, Form, MessageType
+from ..protocol import MAX_CONTROL_PAYLOAD, CloseCode, Flag, MessageType
 from ..seal import check_timestamp
 from ..session import (
-    Encoding,
     Outgoing,
     RateLimit,
-    Received,
     Settings,
-    StreamPosition,
     Totals,
-    encode_frame,
     prepare_outgoing,
 )
 from ..signing import SIGNED_TYPES
 from .attesting import Attesting
 from .audit import Audit
-from .backplane import COMMANDS, EVERYONE, OF_SERVERS, PRESENCE, LocalBackplane, PublishedBy, numbers_messages
+from .backplane import COMMANDS, EVERYONE, OF_SERVERS, PRESENCE, LocalBackplane, numbers_messages
+from .broadcasts import Broadcasts
 from .connection import Connection, Shared
 from .connection_info import ConnectionInfo
+from .delivery import Delivery
 from .encodings import Encodings
 from .envelope import Envelopes
 from .fan_out import FanOut
@@ -58,21 +54,20 @@ from .limits import Limits
 from .lingering import Linger
 from .logs import log_failure, logger
 from .memory import InboxesLimit
-from .opaque_publication import opaque_frame
+from .message_encoder import MessageEncoder, is_urgent, type_of
 from .open_files import LimitWatch
+from .opened_streams import OpenedStreams
 from .pace import Pace
 from .page_access import PageAccess
-from .peer_requests import Requests, checked_publisher, overtakes
+from .peer_requests import Requests
 from .portions import Portions
 from .presence import Presence, PresenceRoom
-from .publication import CANONICAL, Publication
-from .publisher import Publisher, Verdict
+from .publication import Publication
 from .rights import Rights, Withdrawal
-from .sealed_publication import SealedPublication
-from .sealing import Sealing, SealRefused, Seals, verified
+from .sealing import Sealing, SealRefused, Seals
 from .stats import ServerStats
 from .stream import Source, Stream
-from .streams import Streams, TooManyStreams
+from .streams import Streams
 from .tasks import begin
 from .timestamps import Timestamps
 from .turns import Turns
@@ -81,17 +76,11 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from ..codec import Message
-    from ..messages.templates import Template
     from ..session.record_writer import Wanted
     from ..signing import SigningKey
-    from .backplane import Backplane, NumberedBackplane, SharedNumber
+    from .backplane import Backplane, NumberedBackplane
     from .forwarding import Proxies
     from .link import Link, Request
-
-_PRIORITY: Final = int(Flag.PRIORITY)
-
-UNCOMPRESSED: Final = CANONICAL._replace(compressed=False)
-"""The same for messages of sealed streams, whose sizes must not depend on their content."""
 
 MAX_BURST: Final = 0.005
 """Seconds for which callers may publish before other tasks get a turn of the event loop."""
@@ -217,8 +206,7 @@ class WebSocketBinaryHandler:
         )
         self._attesting = Attesting(self._streams.attestations, self._wall_clock_us, self._numbered)
         self._fan_out = FanOut(encodings, portions, Publication.outgoing, Publication.keep, note_sent)
-        self._lanes = Lanes()
-        self._at_once = min(self.settings.max_payload, ENCODED_AT_ONCE)
+        self._encoder = MessageEncoder(self.settings, self._wall_clock_us, self._stats, self._seals, self._open)
         hooks = Hooks(
             seconds=self.limits.hook_seconds,
             authenticate=authenticate,
@@ -236,18 +224,34 @@ class WebSocketBinaryHandler:
         self._audit = Audit()
         self._rights = Rights(hooks, self._connections, self._backplane, self._wall_clock_us, self._audit)
         self._presence = PresenceRoom(self._audit.run, self._connections, self._backplane, self._wall_clock_us)
-        self._requests = requests = Requests(
+        self._opened = OpenedStreams(
             hooks,
             self.limits,
+            self.settings,
             self._streams,
-            self.publish,
-            self._pass_to_others,
-            self._publish_opened,
+            self._encoder,
+            self._backplane,
+            self._numbered,
             self._wall_clock_us,
-            self._rights,
             self._connections,
-            publish_shared=None if self._numbered is None else self._publish_shared,
+            self._seals,
+        )
+        self._broadcasts = Broadcasts(self._backplane, self._connections, self._fan_out)
+        self._delivery = Delivery(
+            streams=self._streams,
+            opened=self._opened,
+            broadcasts=self._broadcasts,
+            rights=self._rights,
+            presence=self._presence,
+            timestamps=self._timestamps,
+            stats=self._stats,
+            settings=self.settings,
             seals=self._seals,
+            signer=signer,
+            is_numbered=self._numbered is not None,
+        )
+        requests = Requests(
+            hooks, self.limits, self._streams, self.publish, self._pass_to_others, self._opened, self._rights
         )
         self._shared = Shared(
             settings=self.settings,
@@ -263,10 +267,9 @@ class WebSocketBinaryHandler:
             audit=self._audit,
             seals=self._seals,
             linger=linger,
-            leave_opened=self._leave_opened,
+            leave_opened=self._opened.leave,
         )
         self._publishing: set[asyncio.Task[None]] = set()  # templates
-        self._senders: dict[bytes, Connection] = {}  # by the headers of their frames
         self._opening: asyncio.Task[None] | None = None
         self._is_open = False
         self._is_closed = False
@@ -327,8 +330,8 @@ class WebSocketBinaryHandler:
         connection = self._connections.get(connection_id)
         if connection is None or not connection.is_open:
             raise UnknownConnection(f"no open connection has the id {connection_id!r}")
-        type = _type(message_type)
-        encoded, timestamp = self._encode_at_once(connection, connection.session.encoding, type, data, flags)
+        type = type_of(message_type)
+        encoded, timestamp = self._encoder.encode_for(connection, connection.session.encoding, type, data, flags)
         if encoded is None:
             return await self._send_large(connection, type, data, flags)
         outgoing = Outgoing(encoded, int(flags), timestamp, None)
@@ -390,21 +393,19 @@ class WebSocketBinaryHandler:
         elif lacks_name:
             data = {**data, "stream": stream}
         if self._seals is not None:
-            data = self._seals.prepared(stream, _type(message_type), data)
-        if self._signer is not None and (self._attests or _type(message_type) in SIGNED_TYPES):
+            data = self._seals.prepared(stream, type_of(message_type), data)
+        if self._signer is not None and (self._attests or type_of(message_type) in SIGNED_TYPES):
             _check_timestamp(message_type, data)
         await self._open()
         with self._streams.hold(stream) as entry:
             await self._streams.join(entry)
-            is_urgent = _is_urgent(message_type, flags)
-            if not is_urgent:
+            class_of_it = None if is_urgent(message_type, flags) else bulk
+            if class_of_it is not None:
                 entry.decide_class(is_bulk=bulk)
-            encoded, timestamp = (None, 0) if is_large else self._encode(stream, message_type, data, flags)
-            class_of_it = None if is_urgent else bulk
+            encoded, timestamp = (None, 0) if is_large else self._encoder.encode(stream, message_type, data, flags)
             if encoded is None:
-                timestamp = await self._publish_large(
-                    stream, message_type, data, flags, publish=self._publish_with_class(stream, class_of_it)
-                )
+                publish = self._publisher_for(stream, is_bulk=class_of_it)
+                timestamp = await self._encoder.encode_large(stream, message_type, data, flags, publish)
             else:
                 source = Source(data, is_exact=samples == "exact")
                 if self._numbered is not None:
@@ -429,111 +430,7 @@ class WebSocketBinaryHandler:
         if not 0 < len(stream) <= self.limits.stream_name:
             raise ValueError(f"a stream's name has 1 to {self.limits.stream_name} characters, not {len(stream)}")
         if stream in OF_SERVERS:
-            raise ValueError("this name is for what servers tell each other, and for servers only")
-
-    async def _publish_opened(self, owner: Connection, event: Received) -> bool:
-        """Publish a message of a stream that a connection has opened, under the publisher's number.
-
-        Returns:
-            True if it is new. A message that came before, or comes too late, is not published.
-
-        Raises:
-            PermissionDenied: the connection has not opened the stream, or another one has opened it since.
-            Exception: those of ``publish``.
-        """
-        message, place = event.message, event.stream
-        assert place is not None
-        data, number = message.data, message.sequence or 0
-        flags, ahead = int(message.flags) & Flag.PRIORITY, overtakes(message)
-        if isinstance(data, dict) and data.get("stream") != place.name:
-            raise InvalidDataFormat(f"a message of the stream {place.name!r} that names another one in its map")
-        if self._seals is not None:
-            try:
-                data = self._seals.prepared(place.name, message.type, data)
-            except ValueError as error:
-                raise InvalidDataFormat(str(error)) from error
-        verdict = Verdict.HAD
-        is_bulk = bool((message.form or 0) & Form.BULK)
-
-        def admit(entry: Stream) -> bool:
-            """Take the number. From then on, nothing is awaited until the message is delivered."""
-            nonlocal verdict
-            if not ahead:
-                entry.decide_opened_class(message)
-            verdict = checked_publisher(entry, place.epoch, owner).take(number, overtakes=ahead)
-            if verdict is Verdict.NEW:
-                entry.source = Source(data, number=number, record=event.record)
-            return verdict is Verdict.NEW
-
-        async def hand_over(entry: Stream, encoded: EncodedFrame, timestamp: int) -> int:
-            opening = None if entry.numbering is None else entry.numbering.admission
-            if self._numbered is None or opening is None:
-                return await self._backplane.publish(entry.name, timestamp, encoded)
-            record, entry.source = entry.record_handed_on(encoded, event.record, opening), None
-            return await self._numbered.publish_opened(
-                entry.name, timestamp, encoded, opening, number, record, is_bulk=is_bulk
-            )
-
-        try:
-            with self._streams.hold(place.name) as entry:
-                await self._streams.join(entry)
-                verdict = checked_publisher(entry, place.epoch, owner).look(number)
-                if verdict is Verdict.NEW:
-                    await self._publish_admitted(entry, message.type, data, flags, admit, hand_over)
-        except TooManyStreams as error:
-            raise RateLimitExceeded(str(error)) from error
-        if verdict is Verdict.LOST:
-            raise InvalidDataFormat(f"message {number} comes too late: viewers were told that it is lost")
-        return verdict is Verdict.NEW
-
-    async def _publish_admitted(
-        self,
-        entry: Stream,
-        type: MessageType,
-        data: Any,
-        flags: int,
-        admit: Callable[[Stream], bool],
-        hand_over: Callable[[Stream, EncodedFrame, int], Awaitable[int]],
-    ) -> None:
-        """Encode a message, and hand it over if ``admit`` then still returns True."""
-        encoded, timestamp = self._encode(entry.name, type, data, flags)
-
-        async def publish_if_admitted(encoded: EncodedFrame, timestamp: int) -> int:
-            return await hand_over(entry, encoded, timestamp) if admit(entry) else timestamp
-
-        try:
-            if encoded is None:
-                await self._publish_large(entry.name, type, data, flags, publish=publish_if_admitted)
-            else:
-                await publish_if_admitted(encoded, timestamp)
-        finally:
-            entry.source = None
-
-    async def _publish_shared(self, stream: Stream, message: Message, template: Template | None) -> None:
-        """Publish a template, or a sealed message, of a stream that a client has opened, on all servers."""
-        assert self._numbered is not None
-        assert stream.numbering is not None
-        opening = stream.numbering.admission
-        if opening is None:
-            raise PermissionDenied("another connection has opened the stream since")
-        timestamp, is_bulk = self._wall_clock_us(), bool((message.form or 0) & Form.BULK)
-        if template is None:
-            opening.is_sealed = True
-            encoded = opaque_frame(message, timestamp, 1)
-        else:
-            outgoing = stream.numbering.encode_template_at(template, StreamPosition(1, 1), timestamp, self.settings)
-            if outgoing is None:
-                raise InvalidDataFormat("a template that cannot be sent to viewers")
-            encoded = verified(outgoing.frame)
-        await self._numbered.publish_opened(
-            stream.name, timestamp, encoded, opening, message.sequence or 0, is_bulk=is_bulk
-        )
-
-    def _leave_opened(self, name: str, publisher: Publisher) -> None:
-        """Tell the other servers that the connection of a publisher has ended."""
-        opening = self._streams.admission(name)
-        if self._numbered is not None and opening is not None and opening.publisher is publisher:
-            self._numbered.leave_opened(name, opening)
+            raise ValueError("this name is for messages between servers only")
 
     async def broadcast(self, message_type: MessageType, data: Any, flags: Flag | int = 0) -> int:
         """Send a message to all connections of all servers, with the flag BROADCAST for peers that support it.
@@ -550,8 +447,8 @@ class WebSocketBinaryHandler:
     async def recheck(self, stream: str | None = None) -> Withdrawal:
         """Ask ``authorize`` again for each subscription, on all servers, and end those that it refuses now.
 
-        Call it when rights were taken away. The peer of a subscription that ends is told so: SUBSCRIPTION_ACK "denied"
-        with the code 0x203. If ``authorize`` raises, the subscription goes on; if it does not answer within
+        Call it when rights were taken away. The peer of a subscription that ends gets SUBSCRIPTION_ACK "denied" with
+        the code 0x203. If ``authorize`` raises, the subscription goes on; if it does not answer within
         ``Limits.hook_seconds``, the subscription ends. Publishing needs no such call, as ``authorize`` is asked for
         each message.
 
@@ -559,7 +456,7 @@ class WebSocketBinaryHandler:
             stream: name of the stream; None for all streams.
 
         Returns:
-            What this server has done, and whether the other servers were told.
+            What this server has done, and whether the other servers were reached.
         """
         await self._open()
         return await self._rights.recheck(stream)
@@ -571,10 +468,10 @@ class WebSocketBinaryHandler:
 
         Args:
             name: name of the identity, see ``identity``; or the id of a connection.
-            reason: what the peer is told.
+            reason: text for the peer.
 
         Returns:
-            What this server has done, and whether the other servers were told.
+            What this server has done, and whether the other servers were reached.
         """
         await self._open()
         return await self._rights.disconnect(name, reason)
@@ -582,15 +479,15 @@ class WebSocketBinaryHandler:
     async def unsubscribe(self, name: str, stream: str, reason: str = "ended by the server") -> Withdrawal:
         """End the subscription of a person or device to a stream, on all servers.
 
-        ``authorize`` is not asked; it decides whether they may subscribe again. The peer is told as by ``recheck``.
+        ``authorize`` is not asked; it decides whether they may subscribe again. The peer is informed as by ``recheck``.
 
         Args:
             name: name of the identity, see ``identity``; or the id of a connection.
             stream: name of the stream.
-            reason: what the peer is told.
+            reason: text for the peer.
 
         Returns:
-            What this server has done, and whether the other servers were told.
+            What this server has done, and whether the other servers were reached.
         """
         await self._open()
         return await self._rights.unsubscribe(name, stream, reason)
@@ -771,7 +668,7 @@ class WebSocketBinaryHandler:
         await asyncio.shield(self._opening)
 
     async def _open_backplane(self) -> None:
-        await self._backplane.open(self._deliver)
+        await self._backplane.open(self._delivery.deliver)
         now = self._wall_clock_us()
         for stream in (EVERYONE, COMMANDS, PRESENCE):
             await self._backplane.join(stream, now)
@@ -808,11 +705,12 @@ class WebSocketBinaryHandler:
         started = perf_counter()
         await self._open()
         flags |= Flag.BROADCAST
-        encoded, timestamp = self._encode(EVERYONE, message_type, data, flags)
+        encoded, timestamp = self._encoder.encode(EVERYONE, message_type, data, flags)
         if encoded is None:
-            timestamp = await self._publish_large(EVERYONE, message_type, data, flags, sender=sender)
+            publish = partial(self._broadcasts.publish, sender=sender)
+            timestamp = await self._encoder.encode_large(EVERYONE, message_type, data, flags, publish)
         else:
-            timestamp = await self._publish_to_all(encoded, timestamp, sender)
+            timestamp = await self._broadcasts.publish(encoded, timestamp, sender)
         self._stats.publish_seconds.observe(perf_counter() - started)
         await self._yield_to_others(self._now())
         return timestamp
@@ -837,14 +735,11 @@ class WebSocketBinaryHandler:
         payload = None if found.record is None else found.record.payload
         return await backplane.publish(entry.name, timestamp, encoded, found.epoch, payload, is_bulk=is_bulk)
 
-    def _publish_with_class(
-        self, stream: str, is_bulk: bool | None
-    ) -> Callable[[EncodedFrame, int], Awaitable[int]] | None:
-        """What publishes a large message with its class; None without other servers, which have to agree on it."""
-        backplane = self._numbered
-        if backplane is None:
-            return None
-        return lambda encoded, timestamp: backplane.publish(stream, timestamp, encoded, is_bulk=is_bulk)
+    def _publisher_for(self, stream: str, *, is_bulk: bool | None) -> Callable[[EncodedFrame, int], Awaitable[int]]:
+        """What publishes a large message of a stream, with its class where several servers have to agree on it."""
+        if (numbered := self._numbered) is not None:
+            return lambda encoded, timestamp: numbered.publish(stream, timestamp, encoded, is_bulk=is_bulk)
+        return lambda encoded, timestamp: self._backplane.publish(stream, timestamp, encoded)
 
     async def _publish_template(
         self, entry: Stream, backplane: NumberedBackplane, wanted: Wanted, timestamp: int
@@ -868,89 +763,9 @@ class WebSocketBinaryHandler:
             finally:
                 writer.await_no_longer(wanted)
 
-    async def _publish_to_all(self, encoded: EncodedFrame, timestamp: int, sender: Connection | None) -> int:
-        key = _header_of(encoded.frame)
-        if sender is not None:
-            self._senders[key] = sender
-        try:
-            return await self._backplane.publish(EVERYONE, timestamp, encoded)
-        finally:
-            self._senders.pop(key, None)
-
-    def _encode(
-        self, stream: str, message_type: MessageType | int, data: Any, flags: Flag | int
-    ) -> tuple[EncodedFrame | None, int]:
-        """Encode a message and give it a timestamp; the frame is None if it has to go through ``_publish_large``."""
-        type, flags = _for_many(message_type, flags)
-        encoded, timestamp = self._encode_at_once(stream, self._canonical_for(stream), type, data, flags)
-        if encoded is not None:
-            self._stats.note_encoded(encoded)
-        return encoded, timestamp
-
-    def _canonical_for(self, stream: str) -> Encoding:
-        """The encoding in which messages of a stream are kept: without compression if their sizes must be constant."""
-        if self._seals is None or self._seals.compress or not self._seals.seals(stream):
-            return CANONICAL
-        return UNCOMPRESSED
-
-    def _encode_at_once(
-        self, to: str | Connection, encoding: Encoding, type: MessageType, data: Any, flags: Flag | int
-    ) -> tuple[EncodedFrame | None, int]:
-        """Encode a message; the frame is None if the message is large, or has to wait behind a large one."""
-        if self._lanes.taken and _lane(to, type, flags) in self._lanes.taken:
-            return None, 0
-        timestamp = self._wall_clock_us()
-        try:
-            encoded = encode_frame(
-                encoding,
-                type,
-                data,
-                timestamp=timestamp,
-                settings=self.settings,
-                flags=flags,
-                max_payload=self._at_once,
-            )
-        except MessageTooLarge:
-            if self._at_once == self.settings.max_payload:
-                raise
-            return None, 0
-        return encoded, timestamp
-
-    # --- large messages, which a thread encodes ---
-
-    async def _publish_large(
-        self,
-        stream: str,
-        message_type: MessageType | int,
-        data: Any,
-        flags: Flag | int,
-        *,
-        sender: Connection | None = None,
-        publish: Callable[[EncodedFrame, int], Awaitable[int]] | None = None,
-    ) -> int:
-        """Encode a message in a thread and publish it, in order with other messages on the stream.
-
-        Urgent messages do not wait for those that are not urgent. ``publish`` gets the frame and its timestamp; by
-        default, it is published under a number of the servers.
-        """
-        type, flags = _for_many(message_type, flags)
-        async with self._lanes.turn(_lane(stream, type, flags)):
-            canonical = self._canonical_for(stream)
-            prepared = await in_thread(prepare_outgoing, canonical, type, data, settings=self.settings, flags=flags)
-            await self._open()
-            # Timestamps increase over all streams, and others have published while this one was encoded.
-            timestamp = self._wall_clock_us()
-            encoded = prepared.seal_frame(timestamp)
-            self._stats.note_encoded(encoded)
-            if stream == EVERYONE:
-                return await self._publish_to_all(encoded, timestamp, sender)
-            if publish is not None:
-                return await publish(encoded, timestamp)
-            return await self._backplane.publish(stream, timestamp, encoded)
-
     async def _send_large(self, connection: Connection, type: MessageType, data: Any, flags: Flag | int) -> int:
         """Encode a message in a thread and send it to one connection, in order with its other messages."""
-        async with self._lanes.turn(_lane(connection, type, flags)):
+        async with self._encoder.turn(connection, type, flags):
             while True:
                 encoding = connection.session.encoding
                 prepared = await in_thread(prepare_outgoing, encoding, type, data, settings=self.settings, flags=flags)
@@ -961,76 +776,6 @@ class WebSocketBinaryHandler:
             outgoing = prepared.seal(self._wall_clock_us())
             self._fan_out.write(outgoing, [connection.writer], connection.now())
             return outgoing.timestamp
-
-    def _deliver(
-        self,
-        stream: str,
-        timestamp: int,
-        frame: EncodedFrame | bytes,
-        place: SharedNumber | None = None,
-        by: PublishedBy = PublishedBy.HERE,
-        /,
-    ) -> None:
-        """Send a message that the backplane delivers, from this server or another one, to its viewers here."""
-        if place is not None and place.template is not None:
-            if entry := self._streams.get(stream):
-                entry.deliver_template(place.template, place, timestamp, self._now(), by)
-            return
-        if stream in OF_SERVERS:
-            take = self._rights.obey if stream == COMMANDS else self._presence.hear
-            take(bytes(frame))
-            return
-        if place is not None and isinstance(frame, EncodedFrame) and frame.flags & Flag.ENCRYPTED:
-            self._deliver_sealed(stream, timestamp, frame, place)
-            return
-        if place is not None and isinstance(frame, EncodedFrame) and frame.type is MessageType.STREAM_ATTESTATION:
-            if entry := self._streams.get(stream):
-                entry.deliver_attestation(frame, place, timestamp, self._now())
-            return
-        try:
-            publication = self._publication(stream, timestamp, frame, by)
-        except ValueError as error:
-            logger.error("the backplane delivered a damaged frame: %s", type(error).__name__, extra={"stream": stream})
-            return
-        now = self._now()
-        self._timestamps.watch(now)
-        if stream == EVERYONE:
-            self._deliver_to_all(publication, self._senders.get(_header_of(bytes(frame))), now)
-        elif entry := self._streams.get(stream):
-            if self._numbered is None:
-                entry.deliver(publication, now)
-            else:
-                entry.deliver_at(publication, place, now, by)
-        self._stats.encoded += publication.encodings
-
-    def _deliver_sealed(self, stream: str, timestamp: int, frame: EncodedFrame, place: SharedNumber) -> None:
-        """Send a message that its publisher has sealed to the viewers of the stream that can open it."""
-        entry = self._streams.get(stream)
-        if entry is None:
-            return
-        was_sealed = entry.is_sealed_by_publisher
-        entry.deliver_sealed_at(frame, place, timestamp, self._now())
-        if entry.is_sealed_by_publisher and not was_sealed:
-            self._requests.end_for_those_who_cannot(stream)
-
-    def _publication(self, stream: str, timestamp: int, frame: EncodedFrame | bytes, by: PublishedBy) -> Publication:
-        seal = None if self._seals is None or stream == EVERYONE else self._seals.of(stream)
-        if seal is None:
-            publication = Publication(stream or None, timestamp, frame, self.settings)
-        else:
-            publication = SealedPublication(stream, timestamp, frame, self.settings, seal)
-        is_signed = stream != EVERYONE and publication.type in SIGNED_TYPES and by is not PublishedBy.OTHERS
-        if self._signer is not None and is_signed:
-            publication.sign_with(self._signer)
-        return publication
-
-    def _deliver_to_all(self, publication: Publication, sender: Connection | None, now: float) -> None:
-        viewers = [
-            connection.writer
-            for connection in self._connections.values()
-            if connection.is_open and connection is not sender
-        ]
-        self._fan_out.send(publication, viewers, now)
 
     async def _yield_to_others(self, now: float) -> None:
         """Yield to other tasks every ``MAX_BURST`` seconds, for callers that publish in a tight loop."""
@@ -1073,30 +818,3 @@ def _shared_numbers(backplane: Backplane, signer: SigningKey | None) -> Numbered
     if numbered is not None and signer is not None:
         numbered.sign_with(signer)
     return numbered
-
-
-def _for_many(number: MessageType | int, flags: Flag | int) -> tuple[MessageType, Flag | int]:
-    type = _type(number)
-    if type not in DATA_TYPES:
-        raise ValueError(f"{type.name} is a control message; only data messages can be published")
-    if type is MessageType.ANOMALY_ALERT:
-        flags |= Flag.PRIORITY
-    return type, flags
-
-
-def _is_urgent(type: MessageType | int, flags: Flag | int) -> bool:
-    return type == MessageType.ANOMALY_ALERT or bool(int(flags) & _PRIORITY)  # operations on a Flag are slow
-
-
-def _lane(to: str | Connection, type: MessageType, flags: Flag | int) -> tuple[object, bool]:
-    """The key of the messages that are sent in order: same stream or connection, and same urgency."""
-    return to, bool(flags & Flag.PRIORITY) or type is MessageType.ANOMALY_ALERT
-
-
-def _header_of(frame: bytes) -> bytes:
-    """The bytes that identify a frame; hashing a whole large frame would take long."""
-    return frame[: HEADER_SIZES[CANONICAL.version]]
-
-
-def _type(number: MessageType | int) -> MessageType:
-    return number if type(number) is MessageType else MessageType(number)

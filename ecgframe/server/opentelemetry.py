@@ -93,10 +93,10 @@ class _Source:
             return {}
         if threading.get_ident() == self._thread or not self._loop.is_running():
             return _values_of(handler)
-        told: Future[Values] = Future()
+        answer: Future[Values] = Future()
         try:
-            self._loop.call_soon_threadsafe(_tell, handler, told)
-            return told.result(ANSWER)
+            self._loop.call_soon_threadsafe(_answer, handler, answer)
+            return answer.result(ANSWER)
         except (RuntimeError, TimeoutError):  # the event loop was closed at this moment, or does not answer
             logger.warning(
                 "OpenTelemetry gets the numbers of before: the event loop did not answer within %s s", ANSWER
@@ -104,11 +104,11 @@ class _Source:
             return self._values
 
 
-def _tell(handler: HasStats, told: Future[Values]) -> None:
+def _answer(handler: HasStats, answer: Future[Values]) -> None:
     try:
-        told.set_result(_values_of(handler))
+        answer.set_result(_values_of(handler))
     except Exception as error:  # the SDK logs it
-        told.set_exception(error)
+        answer.set_exception(error)
 
 
 def _values_of(handler: HasStats) -> Values:

@@ -73,7 +73,7 @@ class Playback:
         self.part = self._find(request)
 
     def _find(self, request: HistoryRequested) -> HistoryPart | None:
-        """Find the messages in the range, and what the viewer is told of them."""
+        """Find the messages in the range, and what the answer says of them."""
         first: Publication | None = None
         last = 0
         more: int | None = None

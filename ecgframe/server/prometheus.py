@@ -171,7 +171,7 @@ def _queues(stats: Stats) -> Iterator[Metric]:
     yield _counter("frames_expired", "Frames dropped because they waited for too long.", stats["expired"])
     what = "Seconds for which the oldest waveform that waits for a viewer has waited."
     yield _gauge("queue_longest_wait_seconds", what, queues["longest_wait_seconds"])
-    what = "Subscriptions that name a place in the stream, by whether the server knows it; otherwise a gap is told."
+    what = "Subscriptions that name a place in the stream, by whether the server knows it; otherwise a gap is reported."
     yield _by_label("resumes", what, "place", stats["resumes"])
     yield _counter("histories", "Histories of streams that viewers were sent on request.", stats["histories"])
     what = "Fragments of messages, by direction."

@@ -25,9 +25,10 @@ class Verdict(Enum):
     """The state of a message that has arrived, by its number."""
 
     NEW = auto()
-    HAD = auto()
+    RECEIVED = auto()
+    """It was received before."""
     LOST = auto()
-    """It comes too late: viewers were told that it is lost."""
+    """It comes too late: it was reported to viewers as lost."""
 
 
 class Publisher:
@@ -59,10 +60,10 @@ class Publisher:
         self._losses: deque[range] = deque(maxlen=LOSSES)
 
     def look(self, number: int) -> Verdict:
-        """Tell what a number says of its message, and change nothing."""
+        """Return what a number says about its message. This changes nothing."""
         if number > self.line:
-            return Verdict.HAD if number in self._ahead else Verdict.NEW
-        return Verdict.LOST if any(number in lost for lost in self._losses) else Verdict.HAD
+            return Verdict.RECEIVED if number in self._ahead else Verdict.NEW
+        return Verdict.LOST if any(number in lost for lost in self._losses) else Verdict.RECEIVED
 
     def take(self, number: int, *, overtakes: bool) -> Verdict:
         """Note that a message arrived. Numbers that one in line passes are lost, and so are those before 1,024 ahead.
@@ -133,7 +134,7 @@ class Publisher:
 
 
 class Novelties:
-    """A limit on what viewers have to be told anew of one stream: its new templates and epochs in a minute."""
+    """A limit on what is announced to the viewers of one stream: its new templates and epochs in a minute."""
 
     __slots__ = ("_at",)
 

@@ -49,8 +49,8 @@ class Withdrawal(NamedTuple):
         ended: subscriptions or connections that this server has ended, those included for which ``authorize`` did not
             answer in time.
         undecided: subscriptions that go on because ``authorize`` raised.
-        is_everywhere: whether the other servers were told; False if the backplane cannot be reached. They are told once
-            it can, if it keeps messages until then, as ``RedisBackplane`` does.
+        is_everywhere: whether the other servers were informed; False if the backplane cannot be reached. They are
+            informed once it can, if it keeps messages until then, as ``RedisBackplane`` does.
     """
 
     ended: int

@@ -45,7 +45,7 @@ class ServerStats:
         compressed: compressed data frames by algorithm, one for each viewer.
         keys_handed_out: keys of sealed streams that viewers were sent.
         histories: histories that viewers were sent on request.
-        resumes: subscriptions that name a place in the stream, by whether it is known here; if not, a gap is told.
+        resumes: subscriptions that name a place in the stream, by whether it is known here; if not, a gap is reported.
         proxied: requests by where the address of the peer comes from, if the operator has named proxies.
         started_at: when the handler was created, in seconds of the monotonic clock.
     """

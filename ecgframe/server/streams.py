@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from ..errors import InvalidDataFormat, PermissionDenied, RateLimitExceeded
 from ..protocol import OPENED_TEMPLATES_PER_MINUTE
 from ..session import HistoryRequested, Settings
-from .backplane import NO_PAST, Backplane, NumberedBackplane
+from .backplane import NO_PAST, OF_SERVERS, Backplane, NumberedBackplane
 from .encodings import Encodings
 from .fan_out import NoteSent
 from .history import Ring, RingsLimit
@@ -40,6 +40,11 @@ class TooManyStreams(RuntimeError):
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
+
+
+def is_stream_name(name: object, limits: Limits) -> bool:
+    """Return whether peers may use a name for a stream: a text of a permitted length, and not one of the servers'."""
+    return isinstance(name, str) and 0 < len(name) <= limits.stream_name and name not in OF_SERVERS
 
 
 class StreamClock(NamedTuple):

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ..signing import Unattested
     from .frame_reader import StreamOf
     from .meter import Decoded
-    from .session import Verdict
+    from .session import Refusal
     from .settings import Settings
 
 SHORTEST_HEARTBEAT: Final = 0.05
@@ -41,7 +41,7 @@ LONGEST_HEARTBEAT: Final = 86_400.0
 """Longest heartbeat interval in seconds, for servers that announce more because they mean "never"."""
 
 MOST_KEYS_ASKED_FOR: Final = 64
-"""Number of unknown keys of a connection of which the owner is told."""
+"""Number of unknown keys of a connection that are reported to the owner."""
 
 _ACK_REQUIRED: Final = int(Flag.ACK_REQUIRED)
 _PRIORITY: Final = int(Flag.PRIORITY)
@@ -434,7 +434,7 @@ class ClientSession(Session):
             self._max_payload_of_peer = min(int(data["max_payload"]), LARGEST_LENGTH)
         self._establish(answer["version"], common_capabilities(self.settings, data), events)
 
-    def _verdict(self, type: MessageType, is_broadcast: bool) -> Verdict | None:
+    def _refusal_of(self, type: MessageType, is_broadcast: bool) -> Refusal | None:
         if type is MessageType.SUBSCRIBE or type is MessageType.UNSUBSCRIBE:
             return PermissionDenied, "a client has no streams to subscribe to"
         if type is MessageType.PROTOCOL_NEGOTIATION and self.negotiated:

@@ -256,8 +256,8 @@ class Sender:
     def enqueue(self, outgoing: Outgoing, now: float = inf) -> None:
         """Queue a frame that was encoded for this peer's ``encoding``.
 
-        If the queue is full, the oldest waveform frames are dropped, and the peer is told. If nothing can be dropped,
-        the connection is closed with 1013. A session that is closing discards the frame.
+        If the queue is full, the oldest waveform frames are dropped, which is reported to the peer. If nothing can be
+        dropped, the connection is closed with 1013. A session that is closing discards the frame.
 
         Args:
             outgoing: the frame.
@@ -296,7 +296,7 @@ class Sender:
 
         Otherwise it would arrive after the answer, which is sent before all data, and look like what follows the
         answer. Messages that overtake stay, as they are sent before the answer. Nothing counts as dropped: the peer
-        either has no subscription any more, or is told from which message on it gets the stream.
+        either has no subscription any more, or is answered from which message on it gets the stream.
 
         Returns:
             ``Undelivered`` for each message that needs an acknowledgement and was never sent. Those that were sent may

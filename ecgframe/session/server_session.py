@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from ..codec import Message
     from .cost import Totals
-    from .session import Verdict
+    from .session import Refusal
     from .settings import Settings
 
 _OF_PUBLISHERS: Final = frozenset({MessageType.STREAM_TEMPLATE, MessageType.STREAM_ATTESTATION})
@@ -103,7 +103,7 @@ class ServerSession(Session):
     def _limit_of(self, type: MessageType) -> int | None:
         return self._max_payload_of_peer if type in DATA_TYPES else None
 
-    def _verdict(self, type: MessageType, is_broadcast: bool) -> Verdict | None:
+    def _refusal_of(self, type: MessageType, is_broadcast: bool) -> Refusal | None:
         if type is MessageType.SUBSCRIPTION_ACK:
             return InvalidDataFormat, "SUBSCRIPTION_ACK is for servers to send"
         if type is MessageType.PROTOCOL_NEGOTIATION and self.negotiated:

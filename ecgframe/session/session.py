@@ -49,6 +49,7 @@ from ..protocol import (
 )
 from .acknowledgements import Seen
 from .control_numbers import check_numbers
+from .control_payloads import error_body, new_keys, subscription_answer, version_answer
 from .cost import Account, Totals
 from .decoding import Decoding, decode_items
 from .events import (
@@ -95,9 +96,6 @@ RATE_ERROR_PAUSE: Final = 1.0
 
 LONGEST_PAUSE: Final = 0.1
 """Longest time in seconds for which a peer that exceeded its budget is not read."""
-
-LONGEST_TEXT: Final = 500
-"""Maximum number of characters, and of bytes, of an error's text that are sent. The text may quote the peer."""
 
 ECHO_GROWTH: Final = 4
 """Maximum size of an answer, as a multiple of the frame that it answers. Old peers are sent arrays in list form, which
@@ -363,7 +361,7 @@ class Session(Sender, ABC):
     # --- what the application calls ---
 
     def acknowledge(self, message: Message) -> None:
-        """Tell the peer that the application has the message, if it asked for that."""
+        """Acknowledge a message that the application has, if the peer asked for that."""
         if int(message.flags) & _ACK_REQUIRED and message.timestamp is not None:
             self._seen.hand_over(message.timestamp)
             self._say(MessageType.PONG, {"ack": message.timestamp, "type": int(message.type)})
@@ -399,43 +397,26 @@ class Session(Sender, ABC):
             history: the request for a history that this answers.
             part: of a history that follows.
         """
-        answer: dict[str, Any] = {"stream": stream, "status": status}
-        if code is not None:
-            answer["code"] = int(code)
-        if start is not None:
-            answer["from"] = seconds(start)
-        if binding is not None:
-            answer |= {"id": binding.id, "epoch": binding.epoch, "next": binding.next}
-            answer["templates"] = list(binding.templates)
-            if binding.ended is not None:
-                answer["ended"] = binding.ended
-        if history is not None:
-            answer["history"] = history
-        if part is not None:
-            first = part.binding
-            answer |= {"id": first.id, "epoch": first.epoch, "next": first.next, "end": part.end}
-            answer["templates"] = list(first.templates)
-            if part.more is not None:
-                answer["more"] = seconds(part.more)
-        if keys:  # not last, since libraries for WebSockets log the end of a message
-            answer = {"stream": stream, "keys": [_handed_out(key) for key in keys], **answer}
-            answer["status"] = answer.pop("status")
-        if reason is not None:
-            answer["reason"] = _shortened(reason)
+        answer = subscription_answer(
+            stream,
+            status,
+            code=code,
+            start=start,
+            binding=binding,
+            keys=keys,
+            reason=reason,
+            history=history,
+            part=part,
+        )
         self._say(MessageType.SUBSCRIPTION_ACK, answer)
 
     def hand_out(self, stream: str, keys: Sequence[Key]) -> None:
         """Send new keys of a stream that the peer has subscribed to, without a request."""
-        entries = [_handed_out(key) for key in keys]
-        answer = {"stream": stream, "keys": entries, "rotation": True, "status": "subscribed"}
-        self._say(MessageType.SUBSCRIPTION_ACK, answer)
+        self._say(MessageType.SUBSCRIPTION_ACK, new_keys(stream, keys))
 
     def refuse(self, code: ErrorCode, message: str, *, details: Any = None, close: CloseCode | None = None) -> None:
         """Send an ERROR, and then close the connection if a close code is given. Nothing is counted."""
-        body: dict[str, Any] = {"code": int(code), "message": _shortened(message)}
-        if details is not None:
-            body["details"] = details
-        self._say(MessageType.ERROR, body)
+        self._say(MessageType.ERROR, error_body(code, message, details))
         if close is not None:
             self.end(close, message)
 
@@ -453,9 +434,9 @@ class Session(Sender, ABC):
 
     def _decoding(self, data: Buffer, nbytes: int) -> Decoding:
         self._is_decoding = True
-        verdicts = self._verdicts(data)
+        refusals = self._refusals_in(data)
         meter = FrameMeter(
-            lambda header: _refusal(verdicts.get(_kind(header))),
+            lambda header: _error_of(refusals.get(_kind(header))),
             self._account,
             measures=self._measures_memory,
             reader=self._reader,
@@ -467,7 +448,7 @@ class Session(Sender, ABC):
 
     def _meter(self, at_once: float = inf) -> FrameMeter:
         return FrameMeter(
-            lambda header: _refusal(self._verdict(*_kind(header))),
+            lambda header: _error_of(self._refusal_of(*_kind(header))),
             self._account,
             measures=self._measures_memory,
             at_once=at_once,
@@ -488,14 +469,14 @@ class Session(Sender, ABC):
     _takes_openings: ClassVar[bool] = False
     """True if the peer may open streams, whose messages the application then acknowledges."""
 
-    def _verdict(self, type: MessageType, is_broadcast: bool) -> Verdict | None:
-        """Return why the peer may not send frames of that type, as the header alone tells; None if it may."""
+    def _refusal_of(self, type: MessageType, is_broadcast: bool) -> Refusal | None:
+        """Return why the peer may not send frames of that type, judged by the header alone; None if it may."""
         return None
 
-    def _verdicts(self, data: Buffer) -> dict[tuple[MessageType, bool], Verdict | None]:
-        """Return the verdict on each kind of frame in a message, in advance for a thread, which must not call hooks."""
+    def _refusals_in(self, data: Buffer) -> dict[tuple[MessageType, bool], Refusal | None]:
+        """Return for each kind of frame in a message why it is refused: for a thread, which must not call hooks."""
         flat = flatten(data)
-        verdicts: dict[tuple[MessageType, bool], Verdict | None] = {}
+        refusals: dict[tuple[MessageType, bool], Refusal | None] = {}
         offset = 0
         while offset < flat.nbytes:
             try:
@@ -504,14 +485,14 @@ class Session(Sender, ABC):
             except ProtocolError:
                 break
             kind = _kind(header)
-            if kind not in verdicts:
-                verdicts[kind] = self._verdict(*kind)
+            if kind not in refusals:
+                refusals[kind] = self._refusal_of(*kind)
             offset += header.size + header.length
-        return verdicts
+        return refusals
 
     def _refuses_all(self, data: Buffer) -> bool:
         """Return whether all frames of a message are refused by their headers, so that no thread is needed."""
-        return None not in self._verdicts(data).values()
+        return None not in self._refusals_in(data).values()
 
     def _make_codec(self, max_payload: int) -> Codec:
         settings = self.settings
@@ -569,8 +550,8 @@ class Session(Sender, ABC):
         try:
             if self.version < 4:
                 raise InvalidProtocolVersion("a V4 frame, but version 4 was not agreed on", check=Check.VERSION)
-            if (refusal := _refusal(self._verdict(*_kind(header)))) is not None:
-                raise refusal
+            if (denied := _error_of(self._refusal_of(*_kind(header)))) is not None:
+                raise denied
             self._reader.book.admit(header)
             flat.check_sum(0, header)
             added = self._reassembly.add(header, flat.view(header.size, nbytes), now)
@@ -598,7 +579,7 @@ class Session(Sender, ABC):
         self._handle_bad_frame(error, nbytes, now, events, is_mistake=not comes_again, item=item)
 
     def _drop_unfinished(self, now: float, events: list[Event]) -> None:
-        """Drop messages of which no further fragment has arrived for too long, and tell the peer."""
+        """Drop messages of which no further fragment has arrived for too long, and report that to the peer."""
         if self._reassembly is None:
             return
         self._forget_unbound()
@@ -800,12 +781,7 @@ class Session(Sender, ABC):
             versions = tuple(int(number) for number in data.get("versions", ()))
             events.append(VersionChecked(version, bool(data["compatible"]), versions))
             return
-        answer = {
-            "version": version,
-            "compatible": version in self.settings.versions,
-            "versions": sorted(self.settings.versions),
-        }
-        self._say(MessageType.VERSION_CHECK, answer)
+        self._say(MessageType.VERSION_CHECK, version_answer(version, self.settings.versions))
 
     @abstractmethod
     def _on_negotiation(self, data: Any, message: Message, now: float, events: list[Event]) -> None: ...
@@ -848,7 +824,7 @@ class Session(Sender, ABC):
         is_mistake: bool = True,
         item: Decoded | None = None,
     ) -> None:
-        """Count a frame that is not accepted, tell the application, and send an ERROR.
+        """Count a frame that is not accepted, report it to the application, and send an ERROR.
 
         Close if later frames cannot be read either, or after too many errors.
         """
@@ -896,7 +872,7 @@ class Session(Sender, ABC):
         self.enqueue(outgoing)
 
 
-Verdict = tuple[type[ProtocolError], str]
+Refusal = tuple[type[ProtocolError], str]
 """The class and the text of the error for which a frame is refused."""
 
 
@@ -904,20 +880,8 @@ def _kind(header: Header) -> tuple[MessageType, bool]:
     return header.type, bool(header.bits & _BROADCAST)
 
 
-def _refusal(verdict: Verdict | None) -> ProtocolError | None:
-    return None if verdict is None else verdict[0](verdict[1], check=Check.FIELDS)
-
-
-def _handed_out(key: Key) -> dict[str, Any]:
-    entry: dict[str, Any] = {"id": key.id, "key": key.secret}
-    for name, moment in (("begins", key.begins), ("ends", key.ends)):
-        if moment is not None:
-            entry[name] = float(moment)
-    return entry
-
-
-def _shortened(text: str) -> str:
-    return text[:LONGEST_TEXT].encode("utf-8", "replace")[:LONGEST_TEXT].decode("utf-8", "ignore")
+def _error_of(refusal: Refusal | None) -> ProtocolError | None:
+    return None if refusal is None else refusal[0](refusal[1], check=Check.FIELDS)
 
 
 def _close_after(error: ProtocolError) -> CloseCode | None:

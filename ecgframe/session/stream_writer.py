@@ -1,6 +1,6 @@
 """What a client publishes on a stream that it opens: epoch, numbers and templates, and what may have to be sent again.
 
-The owner opens the stream over each connection, and is told by the answer which message the server expects next. From
+The owner opens the stream over each connection, and the answer says which message the server expects next. From
 there, ``take`` gives the frames to send, in order. A message that the server lacks and that is no longer in memory is
 lost; the server counts it, as only it knows which urgent messages it has. Section "Publishing with numbers" of the
 specification.
@@ -91,7 +91,8 @@ class StreamWriter:
         epoch: of the numbers.
         next: the number of the next message that is written.
         confirmed: the server has, or will never get, every message before this number.
-        lost: messages that the server was not sent, as it has told: they were not in memory any more, or were refused.
+        lost: messages that the server was not sent, as it has reported: they were not in memory any more, or were
+            refused.
         skipped: numbers of messages that were not in memory any more when it was their turn, since ``take`` began
             to count; the owner asks the server then.
         is_open: whether the server has opened the stream over the present connection.
@@ -119,7 +120,7 @@ class StreamWriter:
         self.confirmed = 1
         self.lost = 0
         self.skipped = range(0)
-        self._lost_here = 0  # as the server has told; less if it has forgotten the epoch
+        self._lost_here = 0  # as the server has reported; less if it has forgotten the epoch
         self._lost_before = 0
         self.is_open = False
         self._settings = settings

@@ -356,9 +356,9 @@ def test_a_state_is_read_as_it_was_written():
     assert read.publisher.state() == publisher.state() == (5, 2, [9], [(3, 5)], 3)
     assert (read.is_bulk, read.is_sealed, read.order, read.epoch) == (True, True, 17, 4738)
     assert [read.publisher.look(number) for number in (2, 3, 9, 6)] == [
-        Verdict.HAD,
+        Verdict.RECEIVED,
         Verdict.LOST,
-        Verdict.HAD,
+        Verdict.RECEIVED,
         Verdict.NEW,
     ]
     assert Opening.unpack(1, "nonsense", b"").order == 0

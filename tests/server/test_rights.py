@@ -281,10 +281,10 @@ def test_a_damaged_or_unknown_command_is_logged(caplog):
     async def conversation():
         handler = Ward().handler()
         async with handler:
-            handler._deliver(COMMANDS, 1, b"no frame")
+            handler._delivery.deliver(COMMANDS, 1, b"no frame")
             features = {"id": "", "command": "dance", "of": None, "reason": ""}
             encoded = encode(MessageType.FEATURE_DATA, {"features": features})
-            handler._deliver(COMMANDS, 1, encoded)
+            handler._delivery.deliver(COMMANDS, 1, encoded)
             await asyncio.sleep(0)
         assert "delivered a damaged command" in caplog.text
         assert "a command that this one does not know" in caplog.text

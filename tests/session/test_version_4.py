@@ -74,7 +74,7 @@ def test_a_header_of_version_4_that_is_cut_short_is_refused_by_who_speaks_it(mak
 
 def test_a_frame_of_version_4_takes_no_thread():
     session = server(**EARLIER).starts().session
-    assert session._verdicts(FRAMES["large"]) == {}
+    assert session._refusals_in(FRAMES["large"]) == {}
     assert session._refuses_all(FRAMES["large"])
 
 

@@ -113,7 +113,7 @@ class Writer:
             await self._something_to_do()
 
     async def _let_others_add(self) -> None:
-        """Let publishers that were told with this answer of Redis add their next messages, to be written together."""
+        """Let publishers that this answer of Redis concerns add their next messages, to be written together."""
         for _ in range(TURNS):
             if not self.is_nearly_done:
                 return
