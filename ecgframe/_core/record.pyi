@@ -5,8 +5,9 @@ import numpy.typing as npt
 
 from ._header import FlatBuffer
 
-__all__ = ["TemplateCoder", "read_record_head", "read_record_samples", "write_record"]
+__all__ = ["TemplateCoder", "divide_common", "read_record_head", "read_record_samples", "write_record"]
 
+def divide_common(data: Any, stream: str) -> tuple[npt.NDArray[Any], int, int | None, dict[Any, Any]] | None: ...
 def write_record(
     template: int,
     time: int,

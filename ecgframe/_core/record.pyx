@@ -8,13 +8,14 @@ cimport cython
 from cpython.buffer cimport PyBuffer_IsContiguous
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport int64_t, uint8_t, uint64_t, uintptr_t
+from libc.math cimport rint, trunc
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
 from ._header cimport FlatBuffer, flatten
 from .byteorder cimport BIG_ENDIAN_HOST, load16, load32, load64, store16, store32, store64
 from .dtypes cimport is_integer, sample_type
-from .ndarrays cimport data_of, describe, dtype_of, new_array, view_of
+from .ndarrays cimport data_of, describe, dtype_of, ndim_of, new_array, view_of
 
 from sys import getsizeof
 
@@ -34,6 +35,8 @@ from ..protocol import (
     DELTA_BLOCK,
     DELTA_STEP,
     DELTA_WIDTH,
+    MAX_TEMPLATE_ROWS,
+    RECORD_FIELDS,
     TEMPLATE_DTYPES,
     RECORD_HEADER,
     TEMPLATE_DIGEST_SIZE,
@@ -79,7 +82,12 @@ cdef enum:
     SAMPLES_WITHOUT_GIL = 8192
 
 cdef int64_t LARGEST_COUNT = 0xFFFFFFFF
+cdef int64_t MOST_ROWS = MAX_TEMPLATE_ROWS
+cdef object LARGEST_SEQUENCE = 2**64 - 1
+cdef double MOST_SECONDS = 9e12  # in microseconds, less than 64 bits
 cdef object ndarray = np.ndarray
+cdef str SIGNAL, STREAM, TIMESTAMP, SEQUENCE
+SIGNAL, STREAM, TIMESTAMP, SEQUENCE = RECORD_FIELDS
 
 if (
     RECORD_HEADER, TEMPLATE_DIGEST_SIZE, DELTA_BLOCK, DELTA_WIDTH, DELTA_STEP, LEFT_OVER,
@@ -109,8 +117,67 @@ cdef RecordDtype new_dtype(name):
 for _name in TEMPLATE_DTYPES:
     DTYPES[_name] = new_dtype(_name)
 
+cdef list KINDS = [*DTYPES.values()]
+
 
 # --- writing ---
+
+def divide_common(data, str stream):
+    """Divide a map of the usual types for a record of a stream. This runs for each message.
+
+    Usual are a dict whose keys are str, an ndarray whose dtype is NumPy's own object, ``timestamp`` as float,
+    and ``sequence`` as int.
+
+    Returns:
+        Signal, time, sequence or None, and the other fields; None for a map that has to be looked at more closely.
+    """
+    cdef dict fields
+    cdef object signal = None, timestamp = None, sequence = None
+    cdef double seconds, whole
+    if type(data) is not dict:
+        return None
+    fields = {}
+    for key, value in (<dict>data).items():
+        if type(key) is not str:
+            return None
+        if <str>key == SIGNAL:
+            signal = value
+        elif <str>key == TIMESTAMP:
+            timestamp = value
+        elif <str>key == SEQUENCE:
+            if type(value) is not int or not 0 <= value <= LARGEST_SEQUENCE:
+                return None
+            sequence = value
+        elif <str>key == STREAM:
+            if type(value) is not str or <str>value != stream:
+                return None
+        else:
+            fields[key] = value
+    if type(timestamp) is not float or not is_usual_signal(signal):
+        return None
+    seconds = timestamp
+    if not -MOST_SECONDS < seconds < MOST_SECONDS:  # NaN included
+        return None
+    whole = trunc(seconds)  # apart from the fraction: their product would be rounded twice
+    return signal, <int64_t>whole * 1_000_000 + <int64_t>rint((seconds - whole) * 1e6), sequence, fields
+
+
+cdef bint is_usual_signal(signal):
+    cdef Py_buffer view
+    cdef Py_ssize_t[2] shape
+    cdef Py_ssize_t[2] strides
+    cdef RecordDtype kind
+    if not 1 <= ndim_of(signal) <= 2:
+        return False
+    dtype = dtype_of(signal)
+    for kind in KINDS:
+        if dtype is kind.dtype:
+            break
+    else:
+        return False
+    describe(signal, &view, shape, strides, 2)
+    return shape[view.ndim - 1] <= LARGEST_COUNT and (view.ndim == 1 or 1 <= shape[0] <= MOST_ROWS)
+
 
 def write_record(
     int template, int64_t time, sequence, digest, samples, str dtype, int64_t rows, int64_t count,

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from .._core import (
     TemplateCoder,
+    divide_common,
     flatten,
     footprint,
     pack_payload,
@@ -126,6 +127,12 @@ def record_content(data: Any, stream: str) -> Content | None:
         allow, ``timestamp`` is not a number of seconds whose microseconds have 64 bits, ``sequence`` is not an integer
         from 0 to 2^64 - 1, or a key is not text.
     """
+    found = divide_common(data, stream)  # this runs for each message
+    return _divide(data, stream) if found is None else Content(*found)
+
+
+def _divide(data: Any, stream: str) -> Content | None:
+    """Divide a map of any types."""
     if not isinstance(data, dict):
         return None
     name, sequence = data.get("stream", stream), data.get("sequence")
@@ -138,7 +145,7 @@ def record_content(data: Any, stream: str) -> Content | None:
     if time is None:
         return None
     fields = {}
-    for key, value in data.items():  # a plain loop: this runs for each message
+    for key, value in data.items():
         if not isinstance(key, str):
             return None
         if key not in _RECORD_FIELDS:
