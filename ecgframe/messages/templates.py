@@ -443,6 +443,20 @@ class Template:
             _DELTA if delta else _NONE,
         )
 
+    def encode_map(self, data: Any, *, delta: bool, max_payload: int) -> bytes | None:
+        """Write the payload of an unbound record of a map in one step, if the map is surely one of this template.
+
+        Args:
+            data: the map.
+            delta: whether the receiver supports the filter DELTA.
+            max_payload: as for ``encode``.
+
+        Returns:
+            The payload; None if the map may be one of this template, but only ``record_content`` and ``template_key``
+            can tell, or if ``encode`` refuses it.
+        """
+        return None if self.coder is None else self.coder.write_map(data, delta, max_payload)
+
     def decode(
         self,
         payload: Buffer,

@@ -299,6 +299,10 @@ class TemplateCoder:
             items["sequence"] = sequence
         return items
 
+    def write_map(self, data: Any, delta: bool, limit: int) -> bytes | None:
+        """Same as in ``record.pyx``; here no map gains from it."""
+        return None
+
     def write(self, signal: npt.NDArray[Any], time: int, sequence: int | None, delta: bool, limit: int) -> bytes | None:
         """Same as in ``record.pyx``; here no array gains from it."""
         return None
