@@ -63,7 +63,7 @@ if TYPE_CHECKING or accelerated:
     from .nonces import NonceCounter, count_fork
     from .pack import pack as pack_payload
     from .pack import pack_frame, pack_frame_into
-    from .record import TemplateCoder, read_record_head, read_record_samples, write_record
+    from .record import TemplateCoder, divide_common, read_record_head, read_record_samples, write_record
     from .stream_end import repeats_last_four
     from .unpack import unpack as unpack_payload
     from .unpack import unpack_checked
@@ -82,7 +82,7 @@ else:
     from .plain.nonces import NonceCounter, count_fork
     from .plain.pack import pack as pack_payload
     from .plain.pack import pack_frame, pack_frame_into
-    from .plain.record import TemplateCoder, read_record_head, read_record_samples, write_record
+    from .plain.record import TemplateCoder, divide_common, read_record_head, read_record_samples, write_record
     from .plain.stream_end import repeats_last_four
     from .plain.unpack import unpack as unpack_payload
     from .plain.unpack import unpack_checked
@@ -106,6 +106,7 @@ __all__ = [
     "count_numbers",
     "crc32",
     "decode_common",
+    "divide_common",
     "flatten",
     "flatten_writable",
     "footprint",

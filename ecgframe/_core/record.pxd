@@ -21,11 +21,13 @@ cdef class TemplateCoder:
     cdef bytes predictions
     cdef dict map
     cdef list copied
+    cdef list entries
     cdef readonly Py_ssize_t nbytes
 
     cpdef dict read(
         self, FlatBuffer flat, Py_ssize_t start, Py_ssize_t stop, tuple head, Py_ssize_t limit, bint copy
     )
+    cpdef bytes write_map(self, object data, bint delta, int64_t limit)
     cpdef bytes write(self, object signal, int64_t time, object sequence, bint delta, int64_t limit)
 
 

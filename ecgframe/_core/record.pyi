@@ -5,8 +5,9 @@ import numpy.typing as npt
 
 from ._header import FlatBuffer
 
-__all__ = ["TemplateCoder", "read_record_head", "read_record_samples", "write_record"]
+__all__ = ["TemplateCoder", "divide_common", "read_record_head", "read_record_samples", "write_record"]
 
+def divide_common(data: Any, stream: str) -> tuple[npt.NDArray[Any], int, int | None, dict[Any, Any]] | None: ...
 def write_record(
     template: int,
     time: int,
@@ -59,6 +60,7 @@ class TemplateCoder:
         limit: int,
         copy: bool,
     ) -> dict[Any, Any]: ...
+    def write_map(self, data: Any, delta: bool, limit: int) -> bytes | None: ...
     def write(
         self, signal: npt.NDArray[Any], time: int, sequence: int | None, delta: bool, limit: int
     ) -> bytes | None: ...

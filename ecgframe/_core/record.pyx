@@ -8,13 +8,14 @@ cimport cython
 from cpython.buffer cimport PyBuffer_IsContiguous
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport int64_t, uint8_t, uint64_t, uintptr_t
+from libc.math cimport rint, trunc
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy
+from libc.string cimport memcmp, memcpy
 
 from ._header cimport FlatBuffer, flatten
 from .byteorder cimport BIG_ENDIAN_HOST, load16, load32, load64, store16, store32, store64
 from .dtypes cimport is_integer, sample_type
-from .ndarrays cimport data_of, describe, dtype_of, new_array, view_of
+from .ndarrays cimport data_of, describe, dtype_of, ndim_of, new_array, view_of
 
 from sys import getsizeof
 
@@ -34,6 +35,8 @@ from ..protocol import (
     DELTA_BLOCK,
     DELTA_STEP,
     DELTA_WIDTH,
+    MAX_TEMPLATE_ROWS,
+    RECORD_FIELDS,
     TEMPLATE_DTYPES,
     RECORD_HEADER,
     TEMPLATE_DIGEST_SIZE,
@@ -41,7 +44,7 @@ from ..protocol import (
     RecordOption,
 )
 
-__all__ = ["TemplateCoder", "read_record_head", "read_record_samples", "write_record"]
+__all__ = ["TemplateCoder", "divide_common", "read_record_head", "read_record_samples", "write_record"]
 
 cdef extern from "record_filter.h":
     enum:
@@ -67,6 +70,10 @@ cdef extern from "record_filter.h":
         int size, bint is_signed, RowReader* r, void* target, int64_t rows, int64_t n
     ) noexcept nogil
 
+cdef extern from "Python.h":
+    ctypedef struct PyFloatObject:
+        double ob_fval
+
 cdef enum:
     HEAD_SIZE = 16
     DIGEST_SIZE = 8
@@ -79,7 +86,12 @@ cdef enum:
     SAMPLES_WITHOUT_GIL = 8192
 
 cdef int64_t LARGEST_COUNT = 0xFFFFFFFF
+cdef int64_t MOST_ROWS = MAX_TEMPLATE_ROWS
+cdef object LARGEST_SEQUENCE = 2**64 - 1
+cdef double MOST_SECONDS = 9e12  # in microseconds, less than 64 bits
 cdef object ndarray = np.ndarray
+cdef str SIGNAL, STREAM, TIMESTAMP, SEQUENCE
+SIGNAL, STREAM, TIMESTAMP, SEQUENCE = RECORD_FIELDS
 
 if (
     RECORD_HEADER, TEMPLATE_DIGEST_SIZE, DELTA_BLOCK, DELTA_WIDTH, DELTA_STEP, LEFT_OVER,
@@ -109,8 +121,100 @@ cdef RecordDtype new_dtype(name):
 for _name in TEMPLATE_DTYPES:
     DTYPES[_name] = new_dtype(_name)
 
+cdef list KINDS = [*DTYPES.values()]
+
 
 # --- writing ---
+
+cdef enum Taken:
+    NOT_OF_RECORDS
+    TAKEN
+    UNUSUAL
+
+
+@cython.final
+@cython.freelist(4)
+cdef class RecordParts:
+    """What a record holds of a map, as far as it was looked at."""
+
+    cdef object signal
+    cdef object timestamp
+    cdef object sequence
+
+    cdef Taken take(self, str key, value, str stream):
+        """Take an entry of the map of a stream, if records have a place for it, and its type is a usual one."""
+        if key == SIGNAL:
+            self.signal = value
+        elif key == TIMESTAMP:
+            self.timestamp = value
+        elif key == SEQUENCE:
+            if type(value) is not int or not 0 <= value <= LARGEST_SEQUENCE:
+                return UNUSUAL
+            self.sequence = value
+        elif key == STREAM:
+            if type(value) is not str or <str>value != stream:
+                return UNUSUAL
+        else:
+            return NOT_OF_RECORDS
+        return TAKEN
+
+    cdef bint set_time(self, int64_t* time):
+        """Round the seconds to microseconds. False if they are unusual."""
+        cdef double seconds, whole
+        if type(self.timestamp) is not float:
+            return False
+        seconds = self.timestamp
+        if not -MOST_SECONDS < seconds < MOST_SECONDS:  # NaN included
+            return False
+        whole = trunc(seconds)  # apart from the fraction: their product would be rounded twice
+        time[0] = <int64_t>whole * 1_000_000 + <int64_t>rint((seconds - whole) * 1e6)
+        return True
+
+
+def divide_common(data, str stream):
+    """Divide a map of the usual types for a record of a stream.
+
+    Usual are a dict whose keys are str, an ndarray whose dtype is NumPy's own object, ``timestamp`` as float, and
+    ``sequence`` as int.
+
+    Returns:
+        Signal, time, sequence or None, and the other fields; None for a map that has to be looked at more closely.
+    """
+    cdef RecordParts parts = RecordParts()
+    cdef dict fields = {}
+    cdef int64_t time
+    cdef Taken taken
+    if type(data) is not dict:
+        return None
+    for key, value in (<dict>data).items():
+        if type(key) is not str:
+            return None
+        taken = parts.take(<str>key, value, stream)
+        if taken == UNUSUAL:
+            return None
+        if taken == NOT_OF_RECORDS:
+            fields[key] = value
+    if not is_usual_signal(parts.signal) or not parts.set_time(&time):
+        return None
+    return parts.signal, time, parts.sequence, fields
+
+
+cdef bint is_usual_signal(signal):
+    cdef Py_buffer view
+    cdef Py_ssize_t[2] shape
+    cdef Py_ssize_t[2] strides
+    cdef RecordDtype kind
+    if not 1 <= ndim_of(signal) <= 2:
+        return False
+    dtype = dtype_of(signal)
+    for kind in KINDS:
+        if dtype is kind.dtype:
+            break
+    else:
+        return False
+    describe(signal, &view, shape, strides, 2)
+    return shape[view.ndim - 1] <= LARGEST_COUNT and (view.ndim == 1 or 1 <= shape[0] <= MOST_ROWS)
+
 
 def write_record(
     int template, int64_t time, sequence, digest, samples, str dtype, int64_t rows, int64_t count,
@@ -380,7 +484,8 @@ cdef class TemplateCoder:
         self.rows = rows
         self.map = dict(fields, stream=stream, signal=None, timestamp=None)
         self.copied = copied
-        self.nbytes = getsizeof(self.map)
+        self.entries = [*fields.items()]
+        self.nbytes = getsizeof(self.map) + getsizeof(self.entries) + len(fields) * getsizeof((None, None))
 
     cpdef dict read(
         self, FlatBuffer flat, Py_ssize_t start, Py_ssize_t stop, tuple head, Py_ssize_t limit, bint copy
@@ -401,6 +506,32 @@ cdef class TemplateCoder:
         if head[4] is not None:
             items["sequence"] = head[4]
         return items
+
+    cpdef bytes write_map(self, data, bint delta, int64_t limit):
+        """Write the payload of a record of a map in one pass; None for maps that have to be looked at more closely.
+
+        These are maps whose fields differ from those of the template, or are neither numbers, texts, nor lists of them;
+        those that ``divide_common`` does not divide; and those whose signal ``write`` does not take.
+        """
+        cdef RecordParts parts = RecordParts()
+        cdef Py_ssize_t found = 0
+        cdef int64_t time
+        cdef Taken taken
+        if type(data) is not dict:
+            return None
+        for key, value in (<dict>data).items():
+            if type(key) is not str:
+                return None
+            taken = parts.take(<str>key, value, self.map[STREAM])
+            if taken == UNUSUAL:
+                return None
+            if taken == NOT_OF_RECORDS:
+                if found == len(self.entries) or not is_entry(<tuple>self.entries[found], <str>key, value):
+                    return None
+                found += 1
+        if found != len(self.entries) or not parts.set_time(&time):
+            return None
+        return self.write(parts.signal, time, parts.sequence, delta, limit)
 
     cpdef bytes write(self, signal, int64_t time, sequence, bint delta, int64_t limit):
         """Write the payload of a record of an array that can be taken as it is; None for all others.
@@ -424,3 +555,28 @@ cdef class TemplateCoder:
             self.number, time, sequence, None, <const uint8_t*>view.buf, self.kind, self.rows or 1, shape[ndim - 1],
             self.predictions, DELTA if delta else NONE,
         )
+
+
+cdef bint is_entry(tuple known, str key, value):
+    """Return whether an entry of a map is surely packed like one of a template."""
+    return type(known[0]) is str and <str>known[0] == key and is_packed_alike(value, known[1])
+
+
+cdef bint is_packed_alike(value, known):
+    cdef Py_ssize_t i
+    if type(value) is not type(known):
+        return False
+    if known is None or type(known) is bool:
+        return value is known
+    if type(known) is str:
+        return <str>value == <str>known
+    if type(known) is int:
+        return value == known
+    if type(known) is float:
+        return memcmp(&(<PyFloatObject*>value).ob_fval, &(<PyFloatObject*>known).ob_fval, sizeof(double)) == 0
+    if type(known) is not list or len(<list>value) != len(<list>known):
+        return False
+    for i in range(len(<list>known)):
+        if not is_packed_alike((<list>value)[i], (<list>known)[i]):
+            return False
+    return True

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from .._core import (
     TemplateCoder,
+    divide_common,
     flatten,
     footprint,
     pack_payload,
@@ -126,6 +127,12 @@ def record_content(data: Any, stream: str) -> Content | None:
         allow, ``timestamp`` is not a number of seconds whose microseconds have 64 bits, ``sequence`` is not an integer
         from 0 to 2^64 - 1, or a key is not text.
     """
+    found = divide_common(data, stream)  # this runs for each message
+    return _divide(data, stream) if found is None else Content(*found)
+
+
+def _divide(data: Any, stream: str) -> Content | None:
+    """Divide a map of any types."""
     if not isinstance(data, dict):
         return None
     name, sequence = data.get("stream", stream), data.get("sequence")
@@ -138,7 +145,7 @@ def record_content(data: Any, stream: str) -> Content | None:
     if time is None:
         return None
     fields = {}
-    for key, value in data.items():  # a plain loop: this runs for each message
+    for key, value in data.items():
         if not isinstance(key, str):
             return None
         if key not in _RECORD_FIELDS:
@@ -435,6 +442,20 @@ class Template:
             self._predictions,
             _DELTA if delta else _NONE,
         )
+
+    def encode_map(self, data: Any, *, delta: bool, max_payload: int) -> bytes | None:
+        """Write the payload of an unbound record of a map in one step, if the map is surely one of this template.
+
+        Args:
+            data: the map.
+            delta: whether the receiver supports the filter DELTA.
+            max_payload: as for ``encode``.
+
+        Returns:
+            The payload; None if the map may be one of this template, but only ``record_content`` and ``template_key``
+            can tell, or if ``encode`` refuses it.
+        """
+        return None if self.coder is None else self.coder.write_map(data, delta, max_payload)
 
     def decode(
         self,

@@ -84,6 +84,7 @@ class RecordWriter:
         self._stream = stream
         self._may_keep = may_keep
         self._by_key: dict[bytes, Template] = {}  # the templates in use, the oldest first
+        self._last: Template | None = None  # that of the last record, or a later one: most maps have the same fields
         self._made_at: deque[float] = deque() if made_at is None else made_at
         self._wanted: set[bytes] = set()
 
@@ -126,6 +127,17 @@ class RecordWriter:
         Returns:
             The record; or, if its template is missing, the template that has to be made.
         """
+        last = self._last
+        if last is not None and counts is None and not self.binds:
+            payload = last.encode_map(data, delta=self.filters, max_payload=max_payload)
+            if payload is not None:
+                return Record(last, payload), None
+        return self._record_by_key(data, now, counts, max_payload)
+
+    def _record_by_key(
+        self, data: Any, now: float, counts: Counts | None, max_payload: int
+    ) -> tuple[Record | None, Wanted | None]:
+        """Make a record with the template that has the key of the map. See ``shared_record_of``."""
         data, missing, scale = (data, None, None) if counts is None else counts
         content = record_content(data, self._stream)
         if content is None:
@@ -134,6 +146,7 @@ class RecordWriter:
             key = template_key(content, missing=missing, scale=scale)
             template = self._by_key.get(key)
             if template is not None:
+                self._last = template
                 return Record(template, self._payload_of(template, content, max_payload)), None
             wanted = Wanted(content, missing, scale, key)
             if key in self._wanted or not self._may_make(now):
@@ -169,10 +182,12 @@ class RecordWriter:
         self._by_key[template.key] = template
         if len(self._by_key) > TEMPLATES_IN_FORCE:
             del self._by_key[next(iter(self._by_key))]
+        self._last = template
 
     def write_with_all(self, templates: Iterable[Template]) -> None:
         """Write records with these templates alone, the latest last."""
         self._by_key.clear()
+        self._last = None
         for template in templates:
             self.write_with_shared(template)
 

@@ -31,7 +31,7 @@ from ._header import flatten
 if TYPE_CHECKING:
     from ._header import FlatBuffer
 
-__all__ = ["TemplateCoder", "read_record_head", "read_record_samples", "write_record"]
+__all__ = ["TemplateCoder", "divide_common", "read_record_head", "read_record_samples", "write_record"]
 
 Rows = npt.NDArray[np.int64]
 Prediction = tuple[int, int, int]
@@ -54,6 +54,11 @@ class _BadRow(Exception):
 
 
 # --- writing ---
+
+
+def divide_common(data: Any, stream: str) -> tuple[npt.NDArray[Any], int, int | None, dict[Any, Any]] | None:
+    """Same as in ``record.pyx``; here no map gains from it."""
+    return None
 
 
 def write_record(
@@ -293,6 +298,10 @@ class TemplateCoder:
         if sequence is not None:
             items["sequence"] = sequence
         return items
+
+    def write_map(self, data: Any, delta: bool, limit: int) -> bytes | None:
+        """Same as in ``record.pyx``; here no map gains from it."""
+        return None
 
     def write(self, signal: npt.NDArray[Any], time: int, sequence: int | None, delta: bool, limit: int) -> bytes | None:
         """Same as in ``record.pyx``; here no array gains from it."""
