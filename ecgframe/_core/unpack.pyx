@@ -10,9 +10,9 @@ from cpython.dict cimport PyDict_SetItem
 from cpython.list cimport PyList_GET_SIZE, PyList_GetSlice, PyList_New, PyList_SET_ITEM
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
-from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
+from cpython.tuple cimport PyTuple_GET_SIZE
 from cpython.unicode cimport PyUnicode_DecodeUTF8
-from libc.stdint cimport uint8_t, uint64_t, uintptr_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memcmp, memcpy
 
 from ._header cimport FlatBuffer, Header, compare_sum
@@ -44,6 +44,7 @@ cdef extern from "Python.h":
     Py_ssize_t PyUnicode_GET_LENGTH(object text)
     uint8_t* PyUnicode_1BYTE_DATA(object text)
     object PyUnicode_New(Py_ssize_t size, Py_UCS4 largest)
+    PyObject* tuple_item "PyTuple_GET_ITEM"(PyObject* items, Py_ssize_t i)
 
 cdef extern from "texts.h":
     Py_ssize_t text_slot "ecgframe_text_slot"(const uint8_t* p, Py_ssize_t n, int bits) noexcept nogil
@@ -125,6 +126,20 @@ cdef object unpack_large(FlatBuffer flat, Py_ssize_t offset, Header header, bint
 cdef object read_payload(object owner, const uint8_t* start, Py_ssize_t nbytes, bint numeric, bint copy):
     """Unpack a payload whose checksum was verified. ``owner`` is the bytes object that has it, or a FlatBuffer."""
     return read_all(owner, start, start + nbytes, numeric, copy, NULL)
+
+
+cdef object read_large(
+    object owner, const uint8_t* start, Py_ssize_t nbytes, uint32_t checksum, bint numeric, bint copy, bint* is_valid
+):
+    """Unpack a large payload as ``unpack_large`` does. Says whether it is valid: if not, the value is None."""
+    cdef Sum sum = Sum(0, 0)
+    value = None
+    try:
+        value = read_all(owner, start, start + nbytes, numeric, copy, &sum)
+        is_valid[0] = complete(&sum, start, nbytes) == checksum
+    except ProtocolError:
+        is_valid[0] = False
+    return value if is_valid[0] else None
 
 
 cdef object read_whole(FlatBuffer flat, Py_ssize_t start, Py_ssize_t stop, bint numeric, bint copy, Sum* sum):
@@ -519,24 +534,36 @@ cdef Py_ssize_t read_known(Reader* r, Shape shape, dict items, int level) except
     """
     cdef Py_ssize_t i
     cdef Py_ssize_t n = PyTuple_GET_SIZE(shape.keys)
+    # Borrowed: the shape has them, and the caller has the shape.
+    cdef PyObject* keys = <PyObject*>shape.keys
+    cdef PyObject* texts = <PyObject*>shape.texts
     cdef PyObject* key
     cdef PyObject* text
+    cdef const uint8_t* p
     for i in range(n):
-        key = <PyObject*>PyTuple_GET_ITEM(shape.keys, i)
-        if not is_key(key, r.at, r.end):
+        p = r.at
+        key = tuple_item(keys, i)
+        if not is_key(key, p, r.end):
             return i
-        r.depth = level - 1
-        allow(r, r.at, 1)
-        r.at += 1 + (r.at[0] & 0x1F)
-        r.depth = level
-        r.key[level] = key
+        if r.values_allowed < 1:
+            r.depth = level - 1            # an error in the key has the path of the map
+            allow(r, p, 1)
+        r.values_allowed -= 1
         r.outstanding -= 2
-        text = <PyObject*>PyTuple_GET_ITEM(shape.texts, i)
-        if text != <PyObject*>None and is_key(text, r.at, r.end):
-            allow(r, r.at, 1)
-            r.at += 1 + (r.at[0] & 0x1F)
+        p += 1 + (p[0] & 0x1F)
+        if r.end - p >= 9 and p[0] == F64:    # most values of maps
+            r.at = p + 9
+            PyDict_SetItem(items, <object>key, as_double(load64(p + 1)))
         else:
-            PyDict_SetItem(items, <object>key, read_value(r))
+            r.at = p
+            r.depth = level
+            r.key[level] = key
+            text = tuple_item(texts, i)
+            if text != <PyObject*>None and is_key(text, p, r.end):
+                allow(r, p, 1)
+                r.at += 1 + (p[0] & 0x1F)
+            else:
+                PyDict_SetItem(items, <object>key, read_value(r))
         count_values(&r.values_left, 1)
     return n
 
