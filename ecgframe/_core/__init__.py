@@ -64,7 +64,7 @@ if TYPE_CHECKING or accelerated:
     from .pack import pack as pack_payload
     from .pack import pack_frame, pack_frame_into
     from .record import TemplateCoder, divide_common, read_record_head, read_record_samples, write_record
-    from .stream_end import repeats_last_four
+    from .stream_end import ends_once_with
     from .unpack import unpack as unpack_payload
     from .unpack import unpack_checked
     from .value_count import count_numbers
@@ -83,7 +83,7 @@ else:
     from .plain.pack import pack as pack_payload
     from .plain.pack import pack_frame, pack_frame_into
     from .plain.record import TemplateCoder, divide_common, read_record_head, read_record_samples, write_record
-    from .plain.stream_end import repeats_last_four
+    from .plain.stream_end import ends_once_with
     from .plain.unpack import unpack as unpack_payload
     from .plain.unpack import unpack_checked
     from .plain.value_count import count_numbers
@@ -107,6 +107,7 @@ __all__ = [
     "crc32",
     "decode_common",
     "divide_common",
+    "ends_once_with",
     "flatten",
     "flatten_writable",
     "footprint",
@@ -121,7 +122,6 @@ __all__ = [
     "TemplateCoder",
     "read_record_head",
     "read_record_samples",
-    "repeats_last_four",
     "unpack_checked",
     "unpack_payload",
     "work_in_background",

@@ -1,4 +1,4 @@
-"""Decodes the most common kind of frame in one call: whole, in bytes, neither transformed nor a record, not large.
+"""Decodes the most common kind of frame in one call: whole, in bytes, neither transformed nor a record.
 
 For a small message, the objects around its payload take longer than the payload. This way needs only the message.
 Every other frame, each one with a fault in its header or checksum included, is left to the general way.
@@ -12,7 +12,7 @@ from .byteorder cimport load32, load64
 from .checksum cimport checksum_of
 from .limits cimport SIZE_V1
 from .message cimport Message
-from .unpack cimport SUMMED_WHILE_READ, read_payload
+from .unpack cimport SUMMED_WHILE_READ, read_large, read_payload
 
 from ..protocol import DATA_TYPES, TYPE_SINCE, Flag, MessageType
 
@@ -58,7 +58,7 @@ cpdef object decode_common(buffer, Py_ssize_t max_payload, int versions, bint nu
         return None
     cdef Py_ssize_t start = header_size(version)
     cdef Py_ssize_t length = size - start
-    if length < 0 or load32(p + 3) != <uint64_t>length or length > max_payload or length >= SUMMED_WHILE_READ:
+    if length < 0 or load32(p + 3) != <uint64_t>length or length > max_payload:
         return None
     if version < 4:
         if flags & TRANSFORMED:
@@ -68,10 +68,18 @@ cpdef object decode_common(buffer, Py_ssize_t max_payload, int versions, bint nu
         or form_fault(number, flags, 0, load32(p + 20), load64(p + 24))
     ):
         return None
-    if checksum_of(p + start, length) != load32(p + 7):
+    cdef bint is_valid = True
+    numeric = numeric and HAS_SAMPLES[number]
+    if length >= SUMMED_WHILE_READ:
+        data = read_large(buffer, p + start, length, load32(p + 7), numeric, copy, &is_valid)
+        if not is_valid:
+            return None
+    elif checksum_of(p + start, length) != load32(p + 7):
         return None
+    else:
+        data = read_payload(buffer, p + start, length, numeric, copy)
     cdef Message message = Message.__new__(Message)
-    message.data = read_payload(buffer, p + start, length, numeric and HAS_SAMPLES[number], copy)
+    message.data = data
     message.version = version
     message.type_number = number
     message.bits = flags

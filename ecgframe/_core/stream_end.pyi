@@ -1,5 +1,5 @@
 from typing_extensions import Buffer
 
-__all__ = ["repeats_last_four"]
+__all__ = ["ends_once_with"]
 
-def repeats_last_four(buffer: Buffer) -> bool: ...
+def ends_once_with(buffer: Buffer, number: int) -> bool: ...

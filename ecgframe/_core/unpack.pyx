@@ -5,15 +5,15 @@ remaining bytes before memory is allocated. The only errors are ``ProtocolError`
 """
 
 cimport cython
-from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_SetItem
-from cpython.list cimport PyList_New, PyList_SET_ITEM
+from cpython.list cimport PyList_GET_SIZE, PyList_GetSlice, PyList_New, PyList_SET_ITEM
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
-from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
+from cpython.tuple cimport PyTuple_GET_SIZE
 from cpython.unicode cimport PyUnicode_DecodeUTF8
-from libc.stdint cimport uint8_t, uint64_t, uintptr_t
-from libc.string cimport memcpy
+from libc.stdint cimport uint8_t, uint32_t, uint64_t, uintptr_t
+from libc.string cimport memcmp, memcpy
 
 from ._header cimport FlatBuffer, Header, compare_sum
 from .byteorder cimport load16, load32, load64
@@ -44,6 +44,7 @@ cdef extern from "Python.h":
     Py_ssize_t PyUnicode_GET_LENGTH(object text)
     uint8_t* PyUnicode_1BYTE_DATA(object text)
     object PyUnicode_New(Py_ssize_t size, Py_UCS4 largest)
+    PyObject* tuple_item "PyTuple_GET_ITEM"(PyObject* items, Py_ssize_t i)
 
 cdef extern from "texts.h":
     Py_ssize_t text_slot "ecgframe_text_slot"(const uint8_t* p, Py_ssize_t n, int bits) noexcept nogil
@@ -125,6 +126,20 @@ cdef object unpack_large(FlatBuffer flat, Py_ssize_t offset, Header header, bint
 cdef object read_payload(object owner, const uint8_t* start, Py_ssize_t nbytes, bint numeric, bint copy):
     """Unpack a payload whose checksum was verified. ``owner`` is the bytes object that has it, or a FlatBuffer."""
     return read_all(owner, start, start + nbytes, numeric, copy, NULL)
+
+
+cdef object read_large(
+    object owner, const uint8_t* start, Py_ssize_t nbytes, uint32_t checksum, bint numeric, bint copy, bint* is_valid
+):
+    """Unpack a large payload as ``unpack_large`` does. Says whether it is valid: if not, the value is None."""
+    cdef Sum sum = Sum(0, 0)
+    value = None
+    try:
+        value = read_all(owner, start, start + nbytes, numeric, copy, &sum)
+        is_valid[0] = complete(&sum, start, nbytes) == checksum
+    except ProtocolError:
+        is_valid[0] = False
+    return value if is_valid[0] else None
 
 
 cdef object read_whole(FlatBuffer flat, Py_ssize_t start, Py_ssize_t stop, bint numeric, bint copy, Sum* sum):
@@ -313,10 +328,16 @@ cdef int enter(Reader* r, const uint8_t* start, Py_ssize_t values) except -1:
 
 
 cdef object read_array(Reader* r, const uint8_t* start, Py_ssize_t n):
+    if FEWEST_TEXTS <= n <= MOST_TEXTS and r.end - r.at > n and FIXSTR <= r.at[0] < NIL:
+        return read_texts(r, start, n)
     if r.numeric and n:
         array = read_number_list(r, start, n)
         if array is not None:
             return array
+    return read_values(r, start, n)
+
+
+cdef list read_values(Reader* r, const uint8_t* start, Py_ssize_t n):
     enter(r, start, n)
     cdef int level = r.depth
     cdef Py_ssize_t i
@@ -330,6 +351,69 @@ cdef object read_array(Reader* r, const uint8_t* start, Py_ssize_t n):
         count_values(&r.values_left, 1)
     r.depth = level - 1
     return items
+
+
+# --- lists of texts that came before: names of leads, labels ---
+
+@cython.final
+cdef class TextList:
+    """A list of texts, which is copied if the same bytes come again."""
+
+    cdef bytes packed            # the texts in the payload
+    cdef list texts              # never changed
+
+
+cdef enum:
+    BITS_OF_LISTS = 6            # 2**6 lists are kept
+    FEWEST_TEXTS = 3
+    MOST_TEXTS = 64
+    LONGEST_LIST = 1024          # bytes of texts
+    BITS_OF_TRACE = 30
+
+cdef list LISTS = [None] * (1 << BITS_OF_LISTS)
+cdef Py_ssize_t LIST_TRACES[1 << BITS_OF_LISTS]    # of the last texts of each slot that were others
+
+
+@cython.boundscheck(False)
+@cython.wraparound(False)
+cdef list read_texts(Reader* r, const uint8_t* start, Py_ssize_t n):
+    """Read an array of n values, the first a short text: from the list in its slot if the bytes are equal."""
+    cdef const uint8_t* p = r.at
+    cdef Py_ssize_t left = r.end - p
+    cdef Py_ssize_t slot = text_slot(p, min(left, 8), BITS_OF_LISTS) ^ (n & ((1 << BITS_OF_LISTS) - 1))
+    cdef TextList known = <TextList>LISTS[slot]
+    cdef Py_ssize_t size
+    cdef list texts
+    if known is not None and PyList_GET_SIZE(known.texts) == n:
+        size = PyBytes_GET_SIZE(known.packed)
+        if (
+            size <= left - r.outstanding and r.values_allowed > n and r.depth < DEEPEST
+            and memcmp(PyBytes_AS_STRING(known.packed), p, size) == 0
+        ):
+            r.values_allowed -= 1 + n
+            r.at += size
+            count_values(&r.values_left, n)
+            return PyList_GetSlice(known.texts, 0, n)
+    texts = read_values(r, start, n)
+    learn_texts(slot, texts, p, r.at - p)
+    return texts
+
+
+cdef int learn_texts(Py_ssize_t slot, list texts, const uint8_t* p, Py_ssize_t size) except -1:
+    """Keep the list if the one before in its slot was alike, so that few are kept in vain."""
+    cdef TextList known
+    cdef Py_ssize_t trace = text_slot(p, size, BITS_OF_TRACE)
+    if trace != LIST_TRACES[slot] or size > LONGEST_LIST:
+        LIST_TRACES[slot] = trace
+        return 0
+    for text in texts:
+        if type(text) is not str:
+            return 0
+    known = TextList.__new__(TextList)
+    known.packed = PyBytes_FromStringAndSize(<const char*>p, size)
+    known.texts = texts[:]
+    LISTS[slot] = known
+    return 0
 
 
 cdef object read_map(Reader* r, const uint8_t* start, Py_ssize_t n):
@@ -391,10 +475,14 @@ cdef inline int read_entries(Reader* r, dict items, Py_ssize_t n, int level) exc
 
 @cython.final
 cdef class Shape:
-    """The keys of a map. A copy of a dict that has them is made in less time than a dict that grows."""
+    """The keys of a map. A copy of a dict that has them is made in less time than a dict that grows.
+
+    The copy also has the short texts among the values, such as units and names, which seldom change.
+    """
 
     cdef tuple keys              # short ASCII texts
-    cdef dict items              # these keys in this order; it is only copied
+    cdef tuple texts             # for each key, its value if that was a short ASCII text, or None
+    cdef dict items              # these keys and texts in this order; it is only copied
 
 
 cdef enum:
@@ -430,7 +518,7 @@ cdef dict read_shaped(Reader* r, Py_ssize_t n, int level, Py_ssize_t slot):
             learn_shape(slot, items)
         return items
     items = shape.items.copy()
-    done = read_values(r, shape.keys, items, level)
+    done = read_known(r, shape, items, level)
     if done < n:
         items = {key: items[key] for key in shape.keys[:done]}
         read_entries(r, items, n - done, level)
@@ -439,22 +527,43 @@ cdef dict read_shaped(Reader* r, Py_ssize_t n, int level, Py_ssize_t slot):
     return items
 
 
-cdef Py_ssize_t read_values(Reader* r, tuple keys, dict items, int level) except -1:
-    """Read the entries of a map while their keys are these. Returns how many are."""
+cdef Py_ssize_t read_known(Reader* r, Shape shape, dict items, int level) except -1:
+    """Read the entries of a map while their keys are those of the shape, of whose items there is a copy to change.
+
+    Returns how many are.
+    """
     cdef Py_ssize_t i
-    cdef Py_ssize_t n = PyTuple_GET_SIZE(keys)
+    cdef Py_ssize_t n = PyTuple_GET_SIZE(shape.keys)
+    # Borrowed: the shape has them, and the caller has the shape.
+    cdef PyObject* keys = <PyObject*>shape.keys
+    cdef PyObject* texts = <PyObject*>shape.texts
     cdef PyObject* key
+    cdef PyObject* text
+    cdef const uint8_t* p
     for i in range(n):
-        key = <PyObject*>PyTuple_GET_ITEM(keys, i)
-        if not is_key(key, r.at, r.end):
+        p = r.at
+        key = tuple_item(keys, i)
+        if not is_key(key, p, r.end):
             return i
-        r.depth = level - 1
-        allow(r, r.at, 1)
-        r.at += 1 + (r.at[0] & 0x1F)
-        r.depth = level
-        r.key[level] = key
+        if r.values_allowed < 1:
+            r.depth = level - 1            # an error in the key has the path of the map
+            allow(r, p, 1)
+        r.values_allowed -= 1
         r.outstanding -= 2
-        PyDict_SetItem(items, <object>key, read_value(r))
+        p += 1 + (p[0] & 0x1F)
+        if r.end - p >= 9 and p[0] == F64:    # most values of maps
+            r.at = p + 9
+            PyDict_SetItem(items, <object>key, as_double(load64(p + 1)))
+        else:
+            r.at = p
+            r.depth = level
+            r.key[level] = key
+            text = tuple_item(texts, i)
+            if text != <PyObject*>None and is_key(text, p, r.end):
+                allow(r, p, 1)
+                r.at += 1 + (p[0] & 0x1F)
+            else:
+                PyDict_SetItem(items, <object>key, read_value(r))
         count_values(&r.values_left, 1)
     return n
 
@@ -469,13 +578,18 @@ cdef int learn_shape(Py_ssize_t slot, dict items) except -1:
         TRACES[slot] = trace
         return 0
     for key in items:
-        if type(key) is not str or not 0 < len(key) < 32 or not PyUnicode_IS_ASCII(key):
+        if not is_short_ascii(key):
             return 0
     shape = Shape.__new__(Shape)
     shape.keys = tuple(items)
-    shape.items = dict.fromkeys(items)
+    shape.texts = tuple([value if is_short_ascii(value) else None for value in items.values()])
+    shape.items = dict(zip(shape.keys, shape.texts))
     SHAPES[slot] = shape
     return 0
+
+
+cdef bint is_short_ascii(object value) noexcept:
+    return type(value) is str and 0 < PyUnicode_GET_LENGTH(value) < 32 and PyUnicode_IS_ASCII(value)
 
 
 cdef object read_key(Reader* r):

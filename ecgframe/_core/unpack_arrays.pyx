@@ -9,7 +9,6 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.stdint cimport int16_t, int64_t, uint8_t, uintptr_t
 from libc.string cimport memcmp, memcpy, memset
 
-from ._header cimport flatten
 from .byteorder cimport load16, load32
 from .checksum cimport sum_up
 from .dtypes cimport BOOL, FLOAT64, INT16, INT64, UINT64, SampleType, item_size, sample_type
@@ -71,6 +70,7 @@ cdef struct Wrapper:
     const uint8_t* samples_end   # found, or predicted from the headers
     const uint8_t* shape
     const uint8_t* end
+    bint guessed                 # whether samples_end was predicted
     int16_t* counts              # the samples, if they were read while their end was sought
     Py_ssize_t rows              # of these counts; -1 for a plain list
     Py_ssize_t columns           # 0 if they were not read
@@ -167,7 +167,10 @@ cdef const uint8_t* past_samples(const uint8_t* p, const uint8_t* end, bint gues
     if BIN8 <= p[0] <= BIN32:
         return sized_at(p, end, BIN8, &content, &n)
     if guess:
-        return predict_end(p, end, MOST_DIMENSIONS)
+        after = predict_end(p, end, MOST_DIMENSIONS)
+        if after != NULL:
+            w.guessed = True
+            return after
     after = read_few_counts(p, end, w.counts, FEW_COUNTS, &w.rows, &w.columns)
     if after != NULL:
         return after
@@ -179,20 +182,23 @@ cdef object read_wrapper(Reader* r, const uint8_t* start, Py_ssize_t n):
     """Read the ndarray of the wrapper at r.at; None if the map is not a complete wrapper."""
     cdef Wrapper w
     cdef int16_t[FEW_COUNTS] counts
-    if r.values_allowed >= VALUES_OF_NDARRAY and locate(r, n, True, &w, counts):
-        array = read_array_of(r, &w, True)
-        if array is not None:
-            r.values_allowed -= VALUES_OF_NDARRAY
-            return array
+    if r.values_allowed >= VALUES_OF_NDARRAY:
+        if locate(r, n, True, &w, counts):
+            array = read_array_of(r, &w)
+            if array is not None:
+                r.values_allowed -= VALUES_OF_NDARRAY
+                return array
+        elif not w.guessed:
+            return None
     if locate(r, n, False, &w, counts):
         allow(r, w.samples, VALUES_OF_NDARRAY)
-        return read_array_of(r, &w, False)
+        return read_array_of(r, &w)
     return None
 
 
-cdef object read_array_of(Reader* r, Wrapper* w, bint guessed):
+cdef object read_array_of(Reader* r, Wrapper* w):
     """Read a located array; None if the predicted end of the samples was wrong."""
-    if not guessed or BIN8 <= w.samples[0] <= BIN32:    # the end of a bin is known
+    if not w.guessed:
         return read_located(r, w)
     try:
         return read_located(r, w)
@@ -345,7 +351,7 @@ cdef object view_samples(
         for i in range(n):
             if content[i] > 1:
                 refuse(r, content + i, f"a bool sample of value {content[i]}")
-    array = view_of(flatten(<object>r.owner), content, dtype.little_endian, ndim, dims)
+    array = view_of(<object>r.owner, content, dtype.little_endian, ndim, dims)
     if r.copy:
         return array.astype(dtype.dtype)
     if dtype.native and <uintptr_t>content % <uintptr_t>size == 0:
@@ -366,9 +372,8 @@ cdef object copy_samples(
     cdef const uint8_t* end
     cdef Py_ssize_t index = 0
     cdef bint flat = is_flat(w.samples, r.end, ndim)
-    shape = shape_of(dims, ndim)
     if count > w.samples_end - w.samples:
-        refuse_shape(r, w, shape)
+        refuse_shape(r, w, shape_of(dims, ndim))
     if r.depth + 1 + (1 if flat else ndim) > DEEPEST:
         refuse(r, w.samples, TOO_DEEP)
     array = new_array(dtype.in_memory, ndim, dims)
@@ -384,8 +389,8 @@ cdef object copy_samples(
             end = fill(dtype.t, w.samples, w.samples_end, target, dims, ndim, flat, count, &fault, &index)
     if end != w.samples_end:
         if fault == FINE or fault == NOT_A_NUMBER:
-            refuse_shape(r, w, shape)
-        refuse_sample(r, w, shape, fault, index)
+            refuse_shape(r, w, shape_of(dims, ndim))
+        refuse_sample(r, w, shape_of(dims, ndim), fault, index)
     return array if dtype.native else array.byteswap(True).view(dtype.dtype)
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from .._core import repeats_last_four
+from .._core import ends_once_with
 from ..errors import DecompressionFailed, MessageTooLarge
 from ..protocol import COMPRESSION_LEVEL, COMPRESSION_THRESHOLD, Algorithm, Check
 from . import lz4, zstd
@@ -185,16 +185,9 @@ def _inflated_at_once(payload: memoryview, limit: int) -> bytearray | None:
         inflated = _inflate(payload, room)
     except DeflateError:
         return None
-    return inflated if _ends_with_stream(payload, _inflater.adler32(inflated)) else None
-
-
-def _ends_with_stream(payload: memoryview, checksum: int) -> bool:
-    """Return True if the zlib stream ends at the end of the payload; False if that is not certain.
-
-    libdeflate does not report where the stream ended. It ended at the end of the payload if the last four bytes are
-    its Adler-32 and do not occur earlier.
-    """
-    return payload[-4:] == checksum.to_bytes(4, "big") and not repeats_last_four(payload)
+    # libdeflate does not report where the stream ended. It ended at the end of the payload if the last four bytes are
+    # its Adler-32 and do not occur earlier. Otherwise, that is not certain.
+    return inflated if ends_once_with(payload, _inflater.adler32(inflated)) else None
 
 
 def _inflated_as_stream(payload: memoryview, limit: int) -> bytes:

@@ -22,7 +22,7 @@ from ecgframe import (
     encode,
     pack,
 )
-from ecgframe._core import repeats_last_four
+from ecgframe._core import ends_once_with
 
 COMPRESSED = oracle.COMPRESSED
 
@@ -239,9 +239,22 @@ def test_a_sum_that_overlaps_the_right_one_does_not_pass_for_the_end_either(behi
         decode(oracle.frame(3, 0x11, COMPRESSED, payload))
 
 
-@given(st.lists(st.sampled_from(b"\0\1"), max_size=40).map(bytes))
-def test_four_bytes_are_found_wherever_they_stand(octets):
-    assert repeats_last_four(octets) == (len(octets) > 4 and octets[-4:] in octets[:-1])
+@given(st.lists(st.sampled_from(b"\0\1"), max_size=40).map(bytes), st.sampled_from(b"\0\1\2"))
+def test_four_bytes_are_found_wherever_they_stand(octets, last):
+    four = octets[-4:-1] + bytes([last])
+    number = int.from_bytes(four, "big")
+    assert ends_once_with(octets, number) == (len(octets) >= 4 and octets.find(four) == len(octets) - 4)
+
+
+@pytest.mark.parametrize("length", [4, 5, 1023, 1024, 1027, 1028, 1029, 5000])
+def test_four_bytes_are_found_at_every_place_of_a_long_payload(length):
+    four = b"abcd"
+    for place in range(length - 3):
+        octets = bytearray(b"a..d" * (length // 4 + 1))[:length]
+        octets[-4:] = four
+        octets[place : place + 4] = four
+        octets[-4:] = four
+        assert ends_once_with(octets, 0x61626364) == (place == length - 4 or octets[place : place + 4] != four)
 
 
 @each_stream

@@ -12,11 +12,10 @@ from ._header import flatten
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-__all__ = ["repeats_last_four"]
+__all__ = ["ends_once_with"]
 
 
-def repeats_last_four(buffer: Buffer) -> bool:
-    """Return True if the last four bytes of a buffer also occur earlier in it, including overlaps."""
+def ends_once_with(buffer: Buffer, number: int) -> bool:
+    """Return True if a buffer ends with these four bytes, big-endian, and has them nowhere else, overlaps included."""
     flat = flatten(buffer)
-    octets = bytes(flat.view(0, flat.nbytes))
-    return octets.find(octets[-4:]) < flat.nbytes - 4
+    return bytes(flat.view(0, flat.nbytes)).find(number.to_bytes(4, "big")) == flat.nbytes - 4 >= 0
