@@ -37,6 +37,7 @@ from .audit import Audit
 from .backplane import COMMANDS, EVERYONE, OF_SERVERS, PRESENCE, LocalBackplane, PublishedBy, numbers_messages
 from .connection import Connection, Shared
 from .connection_info import ConnectionInfo
+from .disk_history import DiskHistory
 from .encodings import Encodings
 from .envelope import Envelopes
 from .fan_out import FanOut
@@ -133,10 +134,12 @@ class WebSocketBinaryHandler:
             and the peers' addresses are those of the proxies.
         takes_sealed: whether publishers may seal the streams that they open, end to end. The server needs no key for
             that, and cannot read them; neither ``on_message`` nor detection gets them.
+        disk_history: keeps the messages of streams on disk, for viewers of version 4 that ask for the past. Sealed
+            streams are not kept. The caller closes it, after the handler.
 
     Raises:
-        ValueError: ``sealing``, or version 4 alone, with a backplane that cannot do it; or a backplane that lacks a
-            part of ``NumberedBackplane``.
+        ValueError: ``sealing``, or version 4 alone, with a backplane that cannot do it; a backplane that lacks a part
+            of ``NumberedBackplane``; or ``signer`` with ``disk_history``, whose messages are not signed.
         MissingLibrary: ``sealing`` without the extra ``seal``.
     """
 
@@ -158,7 +161,10 @@ class WebSocketBinaryHandler:
         takes_sealed: bool = False,
         signer: SigningKey | None = None,
         proxies: Proxies | None = None,
+        disk_history: DiskHistory | None = None,
     ) -> None:
+        if signer is not None and disk_history is not None:
+            raise ValueError("a history on disk has no signatures: a signer needs a server without one")
         self.limits = limits or Limits()
         self._backplane: Backplane = backplane or LocalBackplane()
         self.settings = _offered(settings or Settings(rate_limit=RateLimit()), self._backplane)
@@ -193,7 +199,9 @@ class WebSocketBinaryHandler:
             self._seals,
             signer if self._attests else None,
             linger,
+            disk_history,
         )
+        self._disk_history = disk_history
         self._attesting = Attesting(self._streams.__iter__, self._wall_clock_us, self._numbered)
         self._fan_out = FanOut(encodings, portions, Publication.outgoing, Publication.keep, note_sent)
         self._lanes = Lanes()
@@ -594,6 +602,7 @@ class WebSocketBinaryHandler:
             **counted,
             "inboxes": {"bytes": self._shared.inboxes.used},
             "streams": self._streams.stats(),
+            "disk_history": {} if self._disk_history is None else self._disk_history.stats(),
             "backplane": self._backplane.stats(),
             "clock": {"steps": self._timestamps.steps, "ahead_seconds": self._timestamps.ahead},
         }

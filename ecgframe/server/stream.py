@@ -9,12 +9,13 @@ from typing import Any, Final, NamedTuple, Protocol
 from ..codec import EncodedFrame, Message
 from ..errors import InvalidDataFormat
 from ..messages.templates import Template, template_number
-from ..protocol import HEADER_SIZES, ErrorCode, Form, MessageType
+from ..protocol import DATA_TYPES, HEADER_SIZES, ErrorCode, Form, MessageType
 from ..session import Binding, Loss, Outgoing, ServerSession, Settings, StreamPosition
 from ..session.outgoing import Tier
 from ..session.record_writer import Record, Wanted
 from .attesting import StreamAttester, attestation_frame
 from .backplane import PublishedBy, SharedNumber
+from .disk_history import DiskHistory
 from .encodings import Encodings
 from .fan_out import FanOut, NoteSent
 from .fan_out import Viewer as UpToDateViewer
@@ -142,6 +143,7 @@ class Stream:
         settings: for the frames of templates.
         seals: those of the handler; None if it seals no streams.
         linger: lets frames wait for others; None if none waits.
+        disk: keeps the messages on disk; None to keep none.
 
     Attributes:
         joined: whether the backplane follows the stream.
@@ -153,6 +155,7 @@ class Stream:
         "_ahead",
         "_ahead_by_number",
         "_backlogs",
+        "_disk",
         "_encodings",
         "_fan_out",
         "_forget",
@@ -185,7 +188,9 @@ class Stream:
         settings: Settings,
         seals: Seals | None = None,
         linger: Linger | None = None,
+        disk: DiskHistory | None = None,
     ) -> None:
+        self._disk = disk
         self.numbering = numbering
         self._seals = seals
         self._note_ended = note_ended
@@ -786,6 +791,8 @@ class Stream:
     def _deliver(self, publication: Publication, now: float) -> int:
         last = self.ring.latest
         self.ring.append(publication, now)
+        if self._disk is not None and publication.type in DATA_TYPES:
+            self._keep_on_disk(self._disk, publication)
         if self._ahead or self._ahead_by_number:
             self._await_no_longer(publication)
         if publication.is_bulk:
@@ -797,6 +804,12 @@ class Stream:
             taken += self._send_ahead(publication, now)
         self.ring.trim(now)
         return taken
+
+    def _keep_on_disk(self, disk: DiskHistory, publication: Publication) -> None:
+        if self.is_sealed:
+            disk.skip(self.name)
+        else:
+            disk.add(self.name, publication.timestamp, publication.frame)
 
     def _hold_bulk_back(self, publication: Publication, last: int) -> None:
         """Let viewers for which BULK waits go on from the ring, so that nothing is dropped and little is queued.

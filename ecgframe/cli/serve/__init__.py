@@ -197,6 +197,30 @@ def serve(
             "file, which is made if it is not there. Every client that can connect may.",
         ),
     ] = None,
+    history: Annotated[
+        Path | None,
+        typer.Option(
+            "--history",
+            metavar="FOLDER",
+            help="Keep what is published in this folder, for viewers that ask for hours of it, also after a restart. "
+            "Sealed streams are not kept.",
+        ),
+    ] = None,
+    history_hours: Annotated[
+        float,
+        typer.Option(
+            "--history-hours", callback=positive, metavar="HOURS", help="With --history: age at which it is deleted."
+        ),
+    ] = 24,
+    history_megabytes: Annotated[
+        int,
+        typer.Option(
+            "--history-megabytes",
+            metavar="MB",
+            min=1,
+            help="With --history: size of all its files, beyond which the oldest are deleted.",
+        ),
+    ] = 4000,
     error_log: Annotated[
         Path | None,
         typer.Option(
@@ -259,8 +283,11 @@ def serve(
         raise typer.BadParameter(message, param_hint="--stream-keys")
     if error_payloads and error_log is None:
         raise typer.BadParameter("requires --error-log", param_hint="--error-payloads")
+    if history is not None and signing_key is not None:
+        message = "keeps no signatures: serve with --signing-key, or with a history"
+        raise typer.BadParameter(message, param_hint="--history")
     if workers > 1:
-        _check_workers(record, redis, alarms)
+        _check_workers(record, redis, alarms, history)
     options = ServeOptions(
         record=record,
         host=host,
@@ -287,6 +314,9 @@ def serve(
         max_connections=max_connections,
         ring_seconds=ring_seconds,
         alarms=alarms,
+        history=history,
+        history_hours=history_hours,
+        history_megabytes=history_megabytes,
         error_log=error_log,
         error_payloads=error_payloads,
         audit_log=audit_log,
@@ -312,7 +342,7 @@ def serve(
             start(options)
 
 
-def _check_workers(record: Path | None, redis: str | None, alarms: Path | None) -> None:
+def _check_workers(record: Path | None, redis: str | None, alarms: Path | None, history: Path | None) -> None:
     """Refuse what several workers cannot do, with the way out."""
     if redis is None:
         message = (
@@ -325,3 +355,6 @@ def _check_workers(record: Path | None, redis: str | None, alarms: Path | None) 
     if alarms is not None:
         message = "several workers cannot keep one file of alarms; serve it with one worker, on a port of its own"
         raise typer.BadParameter(message, param_hint="--alarms")
+    if history is not None:
+        message = "several workers cannot keep one history; serve it with one worker, on a port of its own"
+        raise typer.BadParameter(message, param_hint="--history")

@@ -18,6 +18,7 @@ from ...server import Backplane, Limits, LocalBackplane
 from ...server.alarm_file import AlarmFile
 from ...server.annotation_alerts import Annotations
 from ...server.client_streams import ClientStreams
+from ...server.disk_history import DiskHistory
 from ...server.event_loop import new_event_loop
 from ...server.forwarding import Proxies
 from ...server.hooks import OnError
@@ -65,6 +66,7 @@ def serve_live(
     max_connections: int,
     ring_seconds: float,
     alarm_file: AlarmFile | None,
+    disk_history: DiskHistory | None,
     on_error: OnError | None,
     worker: Worker | None = None,
 ) -> None:
@@ -111,6 +113,7 @@ def serve_live(
         keys_without_tls=keys_without_tls,
         signer=signer,
         alarm_file=alarm_file,
+        disk_history=disk_history,
         on_error=on_error,
     )
     if worker is not None:

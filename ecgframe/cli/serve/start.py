@@ -18,6 +18,7 @@ from .run import serve_live
 from .trusted_proxies import proxies_of
 
 if TYPE_CHECKING:
+    from ...server.disk_history import DiskHistory
     from .worker import Worker
 
 
@@ -87,9 +88,18 @@ def start(options: ServeOptions, worker: Worker | None = None) -> None:
             max_connections=options.max_connections,
             ring_seconds=options.ring_seconds,
             alarm_file=loaded.alarm_file,
+            disk_history=_history_of(options),
             on_error=on_error,
             worker=worker,
         )
+
+
+def _history_of(options: ServeOptions) -> DiskHistory | None:
+    if options.history is None:
+        return None
+    from .history import open_history  # noqa: PLC0415 - only with this option
+
+    return open_history(options.history, options.history_hours, options.history_megabytes)
 
 
 def log_of(path: Path, worker: int) -> Path:
