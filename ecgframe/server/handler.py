@@ -33,6 +33,7 @@ from .broadcasts import Broadcasts
 from .connection import Connection, Shared
 from .connection_info import ConnectionInfo
 from .delivery import Delivery
+from .disk_history import DiskHistory
 from .encodings import Encodings
 from .envelope import Envelopes
 from .fan_out import FanOut
@@ -138,13 +139,15 @@ class WebSocketBinaryHandler:
             and the peers' addresses are those of the proxies.
         takes_sealed: whether publishers may seal the streams that they open, end to end. The server needs no key for
             that, and cannot read them; neither ``on_message`` nor detection gets them.
+        disk_history: keeps the messages of streams on disk, for viewers of version 4 that ask for the past. Sealed
+            streams are not kept. The caller closes it, after the handler.
 
     Attributes:
         page_access: who may read the pages beside the WebSocket.
 
     Raises:
-        ValueError: ``sealing``, or version 4 alone, with a backplane that cannot do it; or a backplane that lacks a
-            part of ``NumberedBackplane``.
+        ValueError: ``sealing``, or version 4 alone, with a backplane that cannot do it; a backplane that lacks a part
+            of ``NumberedBackplane``; or ``signer`` with ``disk_history``, whose messages are not signed.
         MissingLibrary: ``sealing`` without the extra ``seal``.
     """
 
@@ -168,7 +171,10 @@ class WebSocketBinaryHandler:
         takes_sealed: bool = False,
         signer: SigningKey | None = None,
         proxies: Proxies | None = None,
+        disk_history: DiskHistory | None = None,
     ) -> None:
+        if signer is not None and disk_history is not None:
+            raise ValueError("a history on disk has no signatures: a signer needs a server without one")
         self.limits = limits or Limits()
         self._backplane: Backplane = backplane or LocalBackplane()
         self.settings = _offered(settings or Settings(rate_limit=RateLimit()), self._backplane)
@@ -203,7 +209,9 @@ class WebSocketBinaryHandler:
             self._seals,
             signer if self._attests else None,
             linger,
+            disk_history,
         )
+        self._disk_history = disk_history
         self._attesting = Attesting(self._streams.attestations, self._wall_clock_us, self._numbered)
         self._fan_out = FanOut(encodings, portions, Publication.outgoing, Publication.keep, note_sent)
         self._encoder = MessageEncoder(self.settings, self._wall_clock_us, self._stats, self._seals, self._open)
@@ -515,6 +523,7 @@ class WebSocketBinaryHandler:
             **counted,
             "inboxes": {"bytes": self._shared.inboxes.used},
             "streams": self._streams.stats(),
+            "disk_history": {} if self._disk_history is None else self._disk_history.stats(),
             "backplane": self._backplane.stats(),
             "clock": {"steps": self._timestamps.steps, "ahead_seconds": self._timestamps.ahead},
         }

@@ -29,6 +29,7 @@ from .backplane import Backplane, LocalBackplane
 from .client_streams import ClientStreams
 from .connection_info import ConnectionInfo
 from .demo_alerts import DemoAlerts
+from .disk_history import DiskHistory
 from .forwarding import Proxies
 from .handler import WebSocketBinaryHandler
 from .hooks import Action, OnError
@@ -88,6 +89,7 @@ class LiveServer:
         keys_without_tls: whether keys are handed out without TLS of this server.
         signer: signs alerts and predictions; None to sign nothing.
         alarm_file: keeps who has acknowledged which alarm, and the limits of the beds; None to take neither.
+        disk_history: keeps the messages on disk, and is closed at the end; None to keep none.
         on_error: hook of the handler.
         proxies: proxies that are trusted to say from where peers come; None for none.
         token_file: who may connect, watch and publish; None to let everybody.
@@ -118,6 +120,7 @@ class LiveServer:
     keys_without_tls: bool = False
     signer: SigningKey | None = None
     alarm_file: AlarmFile | None = None
+    disk_history: DiskHistory | None = None
     on_error: OnError | None = None
     proxies: Proxies | None = None
     token_file: TokenFile | None = None
@@ -162,10 +165,11 @@ class LiveServer:
             backplane=self.backplane,
             on_error=self.on_error,
             proxies=self.proxies,
+            disk_history=self.disk_history,
             **self._who_may(alarms),
             on_message=on_message,
         )
-        async with handler, _added_up(handler, self.metrics) as metrics:
+        async with self.disk_history or nullcontext(), handler, _added_up(handler, self.metrics) as metrics:
             alarms.attach(handler)
             playing = self._playing(alarms, alarms.publish if detection is None else detection.publish)
             connections: WeakSet[ServerConnection] = WeakSet()

@@ -20,12 +20,14 @@ from ..session import (
     UnsubscribeRequested,
 )
 from .connection import Connection
+from .disk_history import HistoryBusy
 from .hooks import Hooks
 from .limits import Limits
 from .logs import log_failure
 from .opaque_publication import WHY_DENIED, can_watch
 from .opened_streams import OpenedStreams, publishes, require
 from .placing import wait_for_turn
+from .playback import Past
 from .rights import Rights
 from .sealing import SealRefused
 from .streams import Streams, TooManyStreams, is_stream_name
@@ -174,18 +176,26 @@ class Requests:
             code = ErrorCode.PERMISSION_DENIED
         elif (reason := connection.refusal(name, wants_keys=request.wants_keys)) is not None:
             code = ErrorCode.AUTHENTICATION_FAILED
+        past: Past | None = None
         if code is None:
             try:
                 with self._streams.hold(name) as stream:
                     await self._streams.join(stream)
+                    past = await self._streams.past_of(stream, request)
                     if stream.is_sealed_by_publisher and not can_watch(connection.session.encoding):
                         code, reason = ErrorCode.AUTHENTICATION_FAILED, WHY_DENIED
-                    elif self._rights.round == asked_in:
-                        playback = self._streams.play_back(stream, connection.writer, request)
+                    elif self._rights.round == asked_in and connection.may_play_back(name, request.number):
+                        playback = self._streams.play_back(stream, connection.writer, request, past)
+                        past = None
                         connection.play_back(playback, wants_keys=request.wants_keys)
                         return
             except TooManyStreams:
                 code = ErrorCode.RATE_LIMIT_EXCEEDED
+            except HistoryBusy as error:
+                code, reason = ErrorCode.RATE_LIMIT_EXCEEDED, str(error)
+            finally:
+                if past is not None:
+                    past.close()
             if code is None:
                 await self._play_back(connection, request)  # rights were checked again meanwhile, this one not
                 return

@@ -7,8 +7,9 @@ class BULK: so they take one part of eight of the bytes while live data waits, a
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ..codec import EncodedFrame
 from ..protocol import Flag, Form, MessageType
@@ -17,6 +18,7 @@ from ..session import HistoryPart, Outgoing
 if TYPE_CHECKING:
     from ..session import HistoryRequested
     from .encodings import Encodings
+    from .history import Ring
     from .publication import Publication
     from .stream import Stream
     from .viewers import Viewer
@@ -38,6 +40,22 @@ _FORM_AT: Final = 19
 _STREAM_AT: Final = slice(20, 24)
 
 
+class Past(NamedTuple):
+    """Messages of a stream that are not in its ring.
+
+    Attributes:
+        ring: has them.
+        epoch_id: id of their epoch.
+        part: what a viewer is told of them.
+        close: called when they are no longer needed.
+    """
+
+    ring: Ring
+    epoch_id: int
+    part: HistoryPart
+    close: Callable[[], object]
+
+
 class Playback:
     """One part of a history, of one epoch: from the first message in the range to the last that is kept now.
 
@@ -47,6 +65,7 @@ class Playback:
         request: what it has asked for.
         id: of the part in the headers, which nothing else has.
         encodings: encodes large publications in a thread.
+        past: the messages, if they are not in the ring of the stream.
 
     Attributes:
         is_bulk: True: its messages are of the class BULK.
@@ -56,9 +75,17 @@ class Playback:
     is_bulk = True
 
     def __init__(
-        self, stream: Stream, viewer: Viewer, request: HistoryRequested, id: int, encodings: Encodings
+        self,
+        stream: Stream,
+        viewer: Viewer,
+        request: HistoryRequested,
+        id: int,
+        encodings: Encodings,
+        past: Past | None = None,
     ) -> None:
         self.stream = stream
+        self._past = past
+        self._ring = stream.ring if past is None else past.ring
         self.number = request.number
         self.sent = 0
         self._viewer = viewer
@@ -66,18 +93,20 @@ class Playback:
         self._encodings = encodings
         self._held = ExitStack()
         self._held.enter_context(stream.hold())
+        if past is not None:
+            self._held.callback(past.close)
         self._encoded: dict[int, Outgoing] = {}
         self._is_over = False
         self._epoch_id = 0
-        self._next = self._end = stream.ring.end
-        self.part = self._find(request)
+        self._next = self._end = self._ring.end
+        self.part = self._find(request) if past is None else self._all_of(past)
 
     def _find(self, request: HistoryRequested) -> HistoryPart | None:
         """Find the messages in the range, and what the answer says of them."""
         first: Publication | None = None
         last = 0
         more: int | None = None
-        ring = self.stream.ring
+        ring = self._ring
         for publication in ring.start_from(ring.number_after(request.start - 1)):
             position, timestamp = publication.position, publication.timestamp
             if position is None:
@@ -100,6 +129,12 @@ class Playback:
         templates = tuple(frame[:20] + self._id.to_bytes(4, "big") + frame[24:] for frame in binding.templates)
         return HistoryPart(binding._replace(id=self._id, templates=templates), last + 1, more)
 
+    def _all_of(self, past: Past) -> HistoryPart:
+        """Take all messages of a past from elsewhere, and return what the viewer is told of them."""
+        self._epoch_id, self._next = past.epoch_id, self._ring.first
+        binding = self.stream.announcer.sealed_binding(past.part.binding, self._viewer.session)
+        return past.part._replace(binding=binding._replace(id=self._id))
+
     def is_behind(self, viewer: Viewer) -> bool:
         """Return whether there is more to do for the viewer."""
         return not self._is_over
@@ -114,7 +149,7 @@ class Playback:
         Returns:
             True if this has to be called again, once nothing of the class BULK waits.
         """
-        ring, session = self.stream.ring, viewer.session
+        ring, session = self._ring, viewer.session
         self._next = max(self._next, ring.first)  # what was dropped meanwhile is missing in the numbers
         if self._next >= self._end:
             session.answer_subscription(self.stream.name, "unsubscribed", history=self.number)

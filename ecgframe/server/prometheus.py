@@ -68,6 +68,7 @@ class HandlerCollector(Collector):
             _queues,
             _connections,
             _streams,
+            _disk_history,
             _backplane,
             _clock,
         ):
@@ -203,6 +204,16 @@ def _streams(stats: Stats) -> Iterator[Metric]:
     yield _gauge("subscriptions", "Subscriptions to streams.", sum(stream["viewers"] for stream in streams))
     yield _gauge("ring_frames", "Frames kept for viewers that resume.", sum(stream["frames"] for stream in streams))
     yield _gauge("ring_bytes", "Bytes kept for viewers that resume.", sum(stream["bytes"] for stream in streams))
+
+
+def _disk_history(stats: Stats) -> Iterator[Metric]:
+    disk = stats["disk_history"]
+    if not disk:
+        return
+    yield _gauge("disk_history_bytes", "Bytes of the history on disk.", disk["bytes"])
+    yield _counter("disk_history_written", "Messages written to the history on disk.", disk["written"])
+    yield _counter("disk_history_dropped", "Messages not kept, as the disk was full or too slow.", disk["dropped"])
+    yield _counter("disk_history_damaged", "Messages of the history on disk that cannot be read.", disk["damaged"])
 
 
 def _backplane(stats: Stats) -> Iterator[Metric]:

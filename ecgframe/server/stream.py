@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from ..codec import EncodedFrame, Message
 from ..errors import InvalidDataFormat
 from ..messages.templates import Template, template_number
-from ..protocol import HEADER_SIZES, Form, MessageType
+from ..protocol import DATA_TYPES, HEADER_SIZES, Form, MessageType
 from ..session import Settings
 from ..session.record_writer import Record, Wanted
 from .announcing import Announcer
 from .backplane import PublishedBy, SharedNumber
+from .disk_history import DiskHistory
 from .encodings import Encodings
 from .fan_out import NoteSent
 from .history import Ring
@@ -101,6 +103,7 @@ class Stream:
         settings: for the frames of templates.
         seals: those of the handler; None if it seals no streams.
         linger: lets frames wait for others; None if none waits.
+        disk: keeps the messages on disk; None to keep none.
 
     Attributes:
         name: as passed.
@@ -148,12 +151,14 @@ class Stream:
         settings: Settings,
         seals: Seals | None = None,
         linger: Linger | None = None,
+        disk: DiskHistory | None = None,
     ) -> None:
         self.name = name
         self.ring = ring
         self.numbering = numbering
         self.announcer = announcer = Announcer(name, ring, numbering, seals)
-        self.viewers = Viewers(name, ring, numbering, announcer, encodings, portions, note_sent, linger)
+        keep = None if disk is None else partial(self._keep_on_disk, disk)
+        self.viewers = Viewers(name, ring, numbering, announcer, encodings, portions, note_sent, linger, keep)
         self.attestations = StreamAttestations(name, ring, numbering, announcer, self.viewers)
         self._shared: SharedNumbers | None = None
         if numbering is not None:
@@ -523,6 +528,14 @@ class Stream:
                 raise ValueError("another class")
         except ValueError as error:
             raise InvalidDataFormat("all messages of an opened stream have BULK, or none of them") from error
+
+    def _keep_on_disk(self, disk: DiskHistory, publication: Publication) -> None:
+        if publication.type not in DATA_TYPES:
+            return
+        if self.is_sealed:
+            disk.skip(self.name)
+        else:
+            disk.add(self.name, publication.timestamp, publication.frame)
 
     # --- its viewers, and its end ---
 

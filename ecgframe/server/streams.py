@@ -12,6 +12,8 @@ from ..errors import InvalidDataFormat, PermissionDenied, RateLimitExceeded
 from ..protocol import OPENED_TEMPLATES_PER_MINUTE
 from ..session import HistoryRequested, Settings
 from .backplane import NO_PAST, OF_SERVERS, Backplane, NumberedBackplane
+from .disk_history import DiskHistory
+from .disk_past import past_on_disk
 from .encodings import Encodings
 from .fan_out import NoteSent
 from .history import Ring, RingsLimit
@@ -19,7 +21,7 @@ from .limits import Limits
 from .lingering import Linger
 from .numbering import Numbering, TemplatesLimit
 from .opening import Opening
-from .playback import Playback
+from .playback import Past, Playback
 from .portions import Portions
 from .publisher import Novelties
 from .sealing import Seals
@@ -76,6 +78,7 @@ class Streams:
         seals: those of the handler; None if it seals no streams.
         signer: attests what is published; None to attest nothing.
         linger: lets frames wait for others; None if none waits.
+        disk: keeps the messages on disk; None to keep none.
     """
 
     def __init__(
@@ -91,8 +94,10 @@ class Streams:
         seals: Seals | None = None,
         signer: SigningKey | None = None,
         linger: Linger | None = None,
+        disk: DiskHistory | None = None,
     ) -> None:
         self._linger = linger
+        self._disk = disk
         self._signer = signer
         self._settings = settings
         self._seals = seals
@@ -181,9 +186,28 @@ class Streams:
         shared = self._backplane.now()
         return StreamClock(self._wall_clock_us() if shared is None else shared, shared is not None, is_whole)
 
-    def play_back(self, stream: Stream, viewer: Viewer, request: HistoryRequested) -> Playback:
-        """Begin a history of a stream for a viewer of version 4, under an id of its own."""
-        return Playback(stream, viewer, request, next(self._ids), self._encodings)
+    async def past_of(self, stream: Stream, request: HistoryRequested) -> Past | None:
+        """Read from disk what a viewer has asked for, and the ring does not have; None if there is nothing.
+
+        Raises:
+            HistoryBusy: too much is being sent from disk.
+        """
+        if self._disk is None or stream.is_sealed:
+            return None
+        return await past_on_disk(self._disk, stream, request, next(self._ids), self._settings)
+
+    def play_back(
+        self, stream: Stream, viewer: Viewer, request: HistoryRequested, past: Past | None = None
+    ) -> Playback:
+        """Begin a history of a stream for a viewer of version 4, under an id of its own.
+
+        Args:
+            stream: the stream.
+            viewer: the connection.
+            request: what it has asked for.
+            past: what was found on disk; None to take it from the ring.
+        """
+        return Playback(stream, viewer, request, next(self._ids), self._encodings, past)
 
     def close(self) -> None:
         """Forget all streams."""
@@ -234,6 +258,7 @@ class Streams:
             self._settings,
             self._seals,
             self._linger,
+            self._disk,
         )
         self._sweep_later()
         return stream

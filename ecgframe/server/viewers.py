@@ -13,6 +13,8 @@ from .fan_out import FanOut, NoteSent
 from .fan_out import Viewer as UpToDateViewer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..session import Binding, Outgoing
     from .announcing import Announcer
     from .encodings import Encodings
@@ -50,6 +52,7 @@ class Viewers:
         portions: turns for writing large frames.
         note_sent: called for each frame.
         linger: lets frames wait for others; None if none waits.
+        keep: keeps each message longer than the ring does; None to keep none.
     """
 
     __slots__ = (
@@ -57,6 +60,7 @@ class Viewers:
         "_backlogs",
         "_encodings",
         "_fan_out",
+        "_keep",
         "_live",
         "_note_sent",
         "_numbering",
@@ -76,7 +80,9 @@ class Viewers:
         portions: Portions,
         note_sent: NoteSent,
         linger: Linger | None = None,
+        keep: Callable[[Publication], None] | None = None,
     ) -> None:
+        self._keep = keep
         self._stream = stream
         self._ring = ring
         self._numbering = numbering
@@ -239,6 +245,8 @@ class Viewers:
         """
         last = self._ring.latest
         self._ring.append(publication, now)
+        if self._keep is not None:
+            self._keep(publication)
         if self._waiting or self._waiting_by_number:
             self._await_no_longer(publication)
         if publication.is_bulk:

@@ -66,7 +66,7 @@ def test_every_key_of_the_help_does_what_it_says(monitor):
     press("b")
     press("?")
     page.wait_for_selector("#help")
-    assert page.locator("#help-rows tr").count() == 22
+    assert page.locator("#help-rows tr").count() == 25
     monitor.shot("help")
     press("Escape")
     assert page.is_hidden("#help")

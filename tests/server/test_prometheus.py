@@ -56,6 +56,7 @@ class StubHandler:
         return self.server_stats.stats([], 0.0) | {
             "inboxes": {"bytes": 4096},
             "streams": self.streams,
+            "disk_history": {"bytes": 5000, "written": 81, "dropped": 82, "damaged": 83},
             "backplane": self.backplane,
             "clock": {"steps": 2, "ahead_seconds": 1.5},
         }
@@ -137,6 +138,10 @@ def test_both_formats_have_all_metrics(accept):
         ("ecgframe_subscriptions",): 3,
         ("ecgframe_ring_frames",): 610,
         ("ecgframe_ring_bytes",): 509_000,
+        ("ecgframe_disk_history_bytes",): 5000,
+        ("ecgframe_disk_history_written_total",): 81,
+        ("ecgframe_disk_history_dropped_total",): 82,
+        ("ecgframe_disk_history_damaged_total",): 83,
         ("ecgframe_backplane_up",): 1,
         ("ecgframe_backplane_lag_seconds",): 0.002,
         ("ecgframe_backplane_lost_total",): 9,

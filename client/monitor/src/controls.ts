@@ -2,9 +2,11 @@
 
 import type { Alerts } from "./alerts.js";
 import type { Analyzer } from "./analyzer.js";
+import type { Comparison } from "./comparison.js";
 import { element } from "./dom.js";
 import { bindKeys, type Key } from "./keys.js";
 import type { LabelLine } from "./label-line.js";
+import type { MarksPanel } from "./marks-panel.js";
 import type { Overflow } from "./overflow.js";
 import { bindPointer } from "./pointer.js";
 import type { PrintDialog } from "./print/dialog.js";
@@ -33,6 +35,8 @@ export class Controls {
     readonly paper: PrintDialog,
     readonly labels: LabelLine,
     readonly trend: TrendPanel,
+    readonly marks: MarksPanel,
+    readonly comparison: Comparison,
     settings: Settings,
     readonly overflow: Overflow,
     readonly changed: () => void,
@@ -67,6 +71,7 @@ export class Controls {
     document.documentElement.dataset.view = settings.view;
     this.#theme.textContent = settings.theme === "dark" ? "Light" : "Dark";
     this.screen.restyle(settings);
+    this.comparison.restyle(settings);
     if (this.#described !== null) this.describe(this.#described);
     this.changed();
   }
@@ -147,6 +152,19 @@ export class Controls {
         does: "trend of the heart rate; Enter or a click shows a time",
         run: () => this.trend.toggle(),
       },
+      { keys: ["m", "M"], shown: "M", does: "mark this moment", run: () => this.marks.mark() },
+      {
+        keys: ["k", "K"],
+        shown: "K",
+        does: "list of marks and alerts, to show or compare a moment",
+        run: () => this.marks.toggle(),
+      },
+      {
+        keys: ["d", "D"],
+        shown: "D",
+        does: "keep what is in view as reference beside it; again: compare no more",
+        run: () => this.comparison.toggle(),
+      },
       { keys: ["b", "B"], shown: "B", does: "hide or show bed and patient", run: () => this.labels.toggle() },
       { keys: ["e", "E"], shown: "E", does: "print or save the strip", run: () => this.paper.toggle() },
       { keys: ["t", "T"], shown: "T", does: "dark or light", run: () => this.#next("theme", THEMES) },
@@ -209,7 +227,13 @@ export class Controls {
     const panel = element(id, HTMLElement);
     panel.hidden = !panel.hidden;
     element(`open-${id}`, HTMLButtonElement).setAttribute("aria-expanded", String(!panel.hidden));
+    if (id === "alerts" && !panel.hidden && this.marks.isOpen) this.marks.toggle();
     this.analyzer.refresh();
+  }
+
+  /** Give the room of the list of alerts to another panel. */
+  closeAlerts(): void {
+    if (!element("alerts", HTMLElement).hidden) this.#togglePanel("alerts");
   }
 
   #toggleHelp(): void {
@@ -223,7 +247,9 @@ export class Controls {
     if (this.overflow.isOpen) this.overflow.close();
     else if (this.screen.calipers !== null) this.screen.toggleCalipers();
     else if (this.screen.review !== null) this.screen.goLive();
+    else if (this.comparison.isOpen) this.comparison.close();
     else if (this.trend.isOpen) this.trend.toggle();
+    else if (this.marks.isOpen) this.marks.toggle();
     else for (const id of ["alerts", "frames"] as const) if (!element(id, HTMLElement).hidden) this.#togglePanel(id);
     this.changed();
   }

@@ -6,8 +6,10 @@ import { foundAlert, readAlert } from "./alert-history.js";
 import { Alerts } from "./alerts.js";
 import { Analyzer } from "./analyzer.js";
 import { Authenticity, signersIn } from "./authenticity.js";
+import { Comparison } from "./comparison.js";
 import { Controls } from "./controls.js";
 import { element } from "./dom.js";
+import { EventMarks } from "./event-marks.js";
 import { ecgFrame } from "./feed.js";
 import { type Finding, Findings } from "./findings.js";
 import { FrameLog } from "./frame-log.js";
@@ -17,6 +19,8 @@ import { installHook } from "./hook.js";
 import { LabelLine } from "./label-line.js";
 import { labelsOf } from "./labels.js";
 import { clock, HISTORY, LiveSignal, steady, unixSeconds } from "./live-signal.js";
+import { MarkFlags } from "./mark-flags.js";
+import { MarksPanel } from "./marks-panel.js";
 import { MoreLeads } from "./more-leads.js";
 import { Overflow } from "./overflow.js";
 import { Pace } from "./pace.js";
@@ -80,6 +84,8 @@ const screen = new Screen(
   undefined,
   SCREEN_TOOLS,
 );
+const server = findServer();
+const marks = new EventMarks(localStorage, server?.socket.host ?? "");
 const review = new ReviewBar(screen);
 const past = new Past({
   host: service,
@@ -88,6 +94,7 @@ const past = new Past({
   signal: () => live.signal,
   version: () => service.negotiated?.version ?? 0,
   alert: ({ data }) => alerts.add(readAlert(data, unixSeconds())),
+  note: (signal, frame, data) => originOf(signal).note(signal.buffer.end, frame, data),
 });
 const trend = new TrendPanel({
   host: service,
@@ -95,12 +102,36 @@ const trend = new TrendPanel({
   stream: () => live.stream,
   version: () => service.negotiated?.version ?? 0,
   alerts: () => alerts.history,
-  now: () => clock() + (service.statistics.clockOffset ?? 0),
-  goTo(time) {
-    past.goTo(time);
-    review.update(live.signal);
-  },
+  events: () => marks.of(live.stream),
+  now: serverNow,
+  goTo,
 });
+const comparison = new Comparison(
+  {
+    host: service,
+    screen,
+    stream: () => live.stream,
+    signal: () => live.signal,
+    version: () => service.negotiated?.version ?? 0,
+    offset: () => past.offset,
+    rateAt: (at) => trend.trend.rateAt(at),
+    now: serverNow,
+  },
+  settings,
+);
+const marksPanel = new MarksPanel({
+  marks,
+  screen,
+  stream: () => live.stream,
+  signal: () => live.signal,
+  alerts: () => alerts.history,
+  past: () => trend.trend.marks,
+  now: serverNow,
+  goTo,
+  compare: (at, name) => comparison.with(at, name),
+  opened: () => controls.closeAlerts(),
+});
+const flags = new MarkFlags(screen);
 const moreLeads = new MoreLeads(screen);
 const reconnecting = new Reconnecting(reconnect);
 const overflow = new Overflow();
@@ -143,12 +174,26 @@ const paper = new PrintDialog({
   }),
   now: unixSeconds,
 });
-const controls = new Controls(screen, alerts, analyzer, chooser, paper, labels, trend, settings, overflow, () =>
-  review.update(live.signal),
+const controls = new Controls(
+  screen,
+  alerts,
+  analyzer,
+  chooser,
+  paper,
+  labels,
+  trend,
+  marksPanel,
+  comparison,
+  settings,
+  overflow,
+  () => review.update(live.signal),
 );
+
 /** Show another stream. */
 function watch(name: string): void {
   past.clear();
+  comparison.close();
+  marksPanel.clear();
   tell(findings.end("no longer watched", live.signal?.seconds ?? 0));
   findings = new Findings();
   live.watch(name);
@@ -160,6 +205,17 @@ function watch(name: string): void {
   authenticity.clear();
   labels.clear();
   presence.watching(steady());
+}
+
+/** Unix seconds, by the server's clock where it is known. */
+function serverNow(): number {
+  return clock() + (service.statistics.clockOffset ?? 0);
+}
+
+/** Freeze the screen, and show a time in Unix seconds. */
+function goTo(time: number): void {
+  past.goTo(time);
+  review.update(live.signal);
 }
 
 /** Have the present sent first after an interruption, where the server's history brings the rest. */
@@ -279,6 +335,9 @@ function display(at: number): void {
   live.displayed(at / 1000);
   screen.draw(at / 1000);
   const { signal } = live;
+  const made = marks.of(live.stream);
+  flags.draw(made, screen.review?.signal ?? signal);
+  comparison.draw(at / 1000, made);
   if (signal !== null && !presence.isLost) heartRate.beat(signal);
   look();
   pace.note(at, performance.now() - began);
@@ -316,6 +375,8 @@ function tick(): void {
     now,
   );
   review.update(signal);
+  marksPanel.update();
+  comparison.update();
   moreLeads.update();
   analyzer.update(now, screen.review !== null);
   status.update(now, {
@@ -326,7 +387,6 @@ function tick(): void {
   });
 }
 
-const server = findServer();
 const token = server === null ? null : new AccessToken(server.socket.host, withToken);
 const dialog = token === null ? null : new TokenDialog(token, reconnect);
 connect();

@@ -7,6 +7,7 @@ const STAYS: Readonly<Record<string, number>> = {
   freeze: 9,
   calipers: 8,
   "open-alerts": 7,
+  mark: 6.5,
   speed: 6,
   gain: 5,
   view: 4,

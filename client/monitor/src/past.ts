@@ -17,6 +17,7 @@ import { ecgFrame } from "./feed.js";
 import { duration } from "./presence-words.js";
 import type { Screen } from "./screen.js";
 import type { EcgFrame, EcgSignal } from "./signal.js";
+import { loadStretch } from "./stretch.js";
 import { missingIn } from "./trace-buffer.js";
 
 /** The first version with histories on request. */
@@ -25,6 +26,9 @@ export const HISTORY_SINCE = 4;
 const STEP = 60;
 /** Seconds that are loaded before a time that is to be shown. */
 const AROUND = 10;
+/** Farther back than this many seconds, only the seconds around a time are loaded. */
+const FAR = 300;
+const AROUND_FAR = 60;
 /** Seconds after which a text about what was loaded disappears. */
 const SAID = 20;
 /** Number of gaps that may wait; of more, the oldest stay gaps. */
@@ -43,6 +47,8 @@ interface Parts {
   signal(): EcgSignal | null;
   /** The version of the protocol; 0 without a connection. */
   version(): number;
+  /** Note a frame that is added to a signal of the past. */
+  note(signal: EcgSignal, frame: EcgFrame, data: unknown): void;
   /** Take an alert that was lost on the way. */
   alert(message: Message): void;
 }
@@ -120,12 +126,46 @@ export class Past {
     const place = (): number => signal.sampleAt(time) - screen.sweep.page / 2;
     if (Number.isNaN(place())) this.#say("The messages have no times");
     else if (place() >= buffer.start) screen.scrollTo(place());
+    else if ((buffer.start - place()) / buffer.samplingRate > FAR) void this.#loadFar(time);
     else {
       const seconds = Math.ceil((buffer.start - place()) / buffer.samplingRate) + AROUND;
       void this.#loadEarlier(seconds)?.then(() => {
         if (screen.review?.signal === signal) screen.scrollTo(place());
       });
     }
+  }
+
+  /** Seconds by which the server's time of a message is later than that of its first sample; 0 if that is not known. */
+  get offset(): number {
+    return Number.isNaN(this.#offset) ? 0 : this.#offset;
+  }
+
+  /** Show a time that is far back, with a minute before and after it in place of what the page keeps. */
+  async #loadFar(time: number): Promise<void> {
+    const { host, screen, stream, version, note } = this.parts;
+    if (version() < HISTORY_SINCE) {
+      this.#say("No earlier samples: that needs version 4 of the protocol");
+      return;
+    }
+    const { review } = screen;
+    const name = stream();
+    this.#say("Loading the minutes around that time…");
+    const middle = time + this.offset;
+    let text: string;
+    try {
+      const { signal, missing } = await loadStretch(host, name, middle - AROUND_FAR, middle + AROUND_FAR, note);
+      if (stream() !== name || screen.review === null || screen.review !== review) return; // something else is shown
+      text = missing;
+      if (signal !== null) {
+        const { buffer } = signal;
+        text = [`${duration((buffer.end - buffer.start) / buffer.samplingRate)} loaded`, missing].join(" · ");
+        screen.review = { buffer, signal, chosen: buffer.start, first: buffer.start };
+        screen.scrollTo(signal.sampleAt(time) - screen.sweep.page / 2);
+      }
+    } catch (error) {
+      text = `No earlier samples: ${error instanceof Error ? error.message : String(error)}`;
+    }
+    this.#say(text.replace(/ · $/, ""));
   }
 
   /** Load that many seconds before the oldest sample of the frozen screen. Returns null if nothing is loaded. */

@@ -1,6 +1,7 @@
 /** The bar below the paper: the position in the recording, and the reading of the calipers. */
 
 import { clockTime, element, setText } from "./dom.js";
+import { duration } from "./presence-words.js";
 import type { Screen } from "./screen.js";
 import type { EcgSignal } from "./signal.js";
 
@@ -42,14 +43,17 @@ export class ReviewBar {
     set(this.#scroll, "min", Math.min(from, to - 1)); // so that the end is at the right even if there is nothing to scroll
     set(this.#scroll, "max", to);
     set(this.#scroll, "value", first);
-    const text = review === null ? this.#live(signal) : this.#frozen(review.signal, review.first, to);
+    const text = review === null ? this.#live(signal) : this.#frozen(review.signal, review.first, to, signal);
     setText(this.#place, text);
     if (this.#scroll.getAttribute("aria-valuetext") !== text) this.#scroll.setAttribute("aria-valuetext", text);
   }
 
-  #frozen(signal: EcgSignal, first: number, to: number): string {
-    const back = (to - first) / signal.buffer.samplingRate;
-    return `${clockTime(signal.timeOf(first))} · ${back.toFixed(1)} s back`;
+  #frozen(signal: EcgSignal, first: number, to: number, live: EcgSignal): string {
+    const { samplingRate, end } = live.buffer;
+    const isOther = signal !== live; // a stretch of the past, or of other leads
+    const back = isOther ? live.timeOf(end) - signal.timeOf(first) : (to - first) / samplingRate;
+    const words = isOther ? duration(back) : `${back.toFixed(1)} s`;
+    return `${clockTime(signal.timeOf(first))} · ${words} back`;
   }
 
   #live(signal: EcgSignal): string {

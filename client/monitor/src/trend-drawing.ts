@@ -12,6 +12,7 @@ export interface TrendColours {
   readonly rate: string;
   readonly band: string;
   readonly place: string;
+  readonly event: string;
   readonly marks: Readonly<Record<Mark["severity"], string>>;
 }
 
@@ -21,6 +22,8 @@ export interface TrendView {
   readonly to: number;
   readonly steps: readonly Rates[];
   readonly marks: readonly Mark[];
+  /** Moments that somebody has marked. */
+  readonly events: readonly number[];
   /** The time that is chosen. */
   readonly chosen: number;
   /** What the paper shows; null while it is live. */
@@ -60,6 +63,8 @@ export function drawTrend(pen: Canvas2D, view: TrendView, width: number, height:
   for (const mark of view.marks) {
     if (mark.at >= view.from && mark.at <= view.to) drawMark(pen, mark, xOf(mark.at, view, width), colours);
   }
+  for (const at of view.events)
+    if (at >= view.from && at <= view.to) drawEvent(pen, xOf(at, view, width), height, colours);
   pen.fillStyle = colours.text;
   pen.fillRect(Math.round(xOf(view.chosen, view, width)), 0, 1, height);
   if (view.shown === null) return;
@@ -124,5 +129,17 @@ function drawMark(pen: Canvas2D, { severity }: Mark, x: number, { marks }: Trend
     pen.lineTo(x + 6, 12);
     pen.lineTo(x - 6, 12);
   }
+  pen.fill();
+}
+
+/** A flag on a dashed line. */
+function drawEvent(pen: Canvas2D, x: number, height: number, { event }: TrendColours): void {
+  const left = Math.round(x);
+  pen.fillStyle = event;
+  for (let y = 1; y < height - FOOT; y += 6) pen.fillRect(left, y, 1, 3);
+  pen.beginPath();
+  pen.moveTo(left, 1);
+  pen.lineTo(left + 9, 5.5);
+  pen.lineTo(left, 10);
   pen.fill();
 }

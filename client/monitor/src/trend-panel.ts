@@ -10,6 +10,7 @@ import {
 } from "../../src/index.js";
 import type { Alert } from "./alert-history.js";
 import { element, setText } from "./dom.js";
+import type { EventMark } from "./event-marks.js";
 import { ecgFrame } from "./feed.js";
 import { timeOfDay } from "./labels.js";
 import { HISTORY_SINCE } from "./past.js";
@@ -33,6 +34,8 @@ interface Parts {
   version(): number;
   /** The alerts that the page has shown. */
   alerts(): readonly Alert[];
+  /** The moments that somebody has marked. */
+  events(): readonly EventMark[];
   /** Unix seconds, by the server's clock where it is known. */
   now(): number;
   /** Show the samples of a time, in Unix seconds. */
@@ -160,9 +163,15 @@ export class TrendPanel {
     const { steps } = this.trend;
     const at = this.#chosen;
     const rate = Math.round(this.trend.rateAt(at));
-    const near = this.#marks.filter((mark) => Math.abs(mark.at - at) < (this.#range.to - this.#range.from) / 100);
+    const isNear = (mark: { readonly at: number }): boolean =>
+      Math.abs(mark.at - at) < (this.#range.to - this.#range.from) / 100;
+    const near = this.#marks.filter(isNear);
+    const events = this.parts.events().filter(isNear);
+    const marked = events.map(({ text }) => `mark: ${text}`.replace(/: $/, ""));
     const alerts = [...new Set(near.map(({ kind, severity }) => `${severity}: ${kind.replaceAll("_", " ")}`))];
-    const text = [timeOfDay(at), Number.isNaN(rate) ? "no rate" : `${rate} beats a minute`, ...alerts].join(" · ");
+    const text = [timeOfDay(at), Number.isNaN(rate) ? "no rate" : `${rate} beats a minute`, ...alerts, ...marked].join(
+      " · ",
+    );
     if (this.#place.getAttribute("aria-valuetext") !== text) this.#place.setAttribute("aria-valuetext", text);
     const oldest = steps.at(0)?.from;
     const known = oldest === undefined ? "No rates yet" : `${duration(this.#range.to - oldest)} of rates`;
@@ -183,6 +192,7 @@ export class TrendPanel {
       ...this.#range,
       steps: this.trend.steps,
       marks: this.#marks,
+      events: this.parts.events().map(({ at }) => at),
       chosen: this.#chosen,
       shown: this.#shown,
     };
@@ -207,6 +217,7 @@ function coloursOf(panel: HTMLElement): TrendColours {
     rate: colour("--accent"),
     band: colour("--line"),
     place: colour("--warn"),
+    event: colour("--mark"),
     marks: { critical: colour("--bad"), warning: colour("--warn"), info: colour("--info") },
   };
 }

@@ -130,6 +130,7 @@ test("the line is interrupted where there is no rate, and each severity has a sh
     rate: "",
     band: "",
     place: "",
+    event: "",
     marks: { critical: "", warning: "", info: "" },
   };
   const view = {
@@ -137,11 +138,12 @@ test("the line is interrupted where there is no rate, and each severity has a sh
     to: 600,
     steps: [step(0), step(STEP), step(100)],
     marks,
+    events: [50, 700],
     chosen: 600,
     shown: { from: 5, to: 15 },
   };
   drawTrend(pen as never, view, 300, 90, colour);
-  expect(calls.filter((call) => call === "moveTo 2")).toHaveLength(2 + 1); // two stretches, and the triangle
+  expect(calls.filter((call) => call === "moveTo 2")).toHaveLength(2 + 1 + 1); // two stretches, the triangle, and a flag
   expect(calls.filter((call) => call === "rect 4")).toHaveLength(1);
   expect(calls.filter((call) => call === "arc 5")).toHaveLength(1);
   expect(calls).toContain("strokeRect 4");

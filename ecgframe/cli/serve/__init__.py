@@ -215,6 +215,30 @@ def serve(
             "file, which is made if it is not there. Every client that can connect may.",
         ),
     ] = None,
+    history: Annotated[
+        Path | None,
+        typer.Option(
+            "--history",
+            metavar="FOLDER",
+            help="Keep what is published in this folder, for viewers that ask for hours of it, also after a restart. "
+            "Sealed streams are not kept.",
+        ),
+    ] = None,
+    history_hours: Annotated[
+        float,
+        typer.Option(
+            "--history-hours", callback=positive, metavar="HOURS", help="With --history: age at which it is deleted."
+        ),
+    ] = 24,
+    history_megabytes: Annotated[
+        int,
+        typer.Option(
+            "--history-megabytes",
+            metavar="MB",
+            min=1,
+            help="With --history: size of all its files, beyond which the oldest are deleted.",
+        ),
+    ] = 4000,
     error_log: Annotated[
         Path | None,
         typer.Option(
@@ -288,6 +312,9 @@ def serve(
         max_connections=max_connections,
         ring_seconds=ring_seconds,
         alarms=alarms,
+        history=history,
+        history_hours=history_hours,
+        history_megabytes=history_megabytes,
         error_log=error_log,
         error_payloads=error_payloads,
         audit_log=audit_log,

@@ -41,6 +41,9 @@ def check_together(options: ServeOptions, workers: int) -> None:
         raise typer.BadParameter(message, param_hint="--stream-keys")
     if options.error_payloads and options.error_log is None:
         raise typer.BadParameter("requires --error-log", param_hint="--error-payloads")
+    if options.history is not None and options.signing_key is not None:
+        message = "keeps no signatures: serve with --signing-key, or with a history"
+        raise typer.BadParameter(message, param_hint="--history")
     if options.nats is not None:
         _check_nats(options)
     if workers > 1:
@@ -73,3 +76,6 @@ def _check_workers(options: ServeOptions, *, is_shared: bool) -> None:
     if options.alarms is not None:
         message = "several workers cannot keep one file of alarms; serve it with one worker, on a port of its own"
         raise typer.BadParameter(message, param_hint="--alarms")
+    if options.history is not None:
+        message = "several workers cannot keep one history; serve it with one worker, on a port of its own"
+        raise typer.BadParameter(message, param_hint="--history")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from ...server.alarm_file import AlarmFile
+    from ...server.disk_history import DiskHistory
     from ...server.key_file import KeyFile
     from ...server.token_file import TokenFile
     from ...signing import SigningKey
@@ -21,6 +22,7 @@ class ServeFiles(NamedTuple):
     key_file: KeyFile | None
     alarm_file: AlarmFile | None
     token_file: TokenFile | None
+    disk_history: DiskHistory | None
 
 
 def load_files(options: ServeOptions) -> ServeFiles:
@@ -28,10 +30,10 @@ def load_files(options: ServeOptions) -> ServeFiles:
 
     Raises:
         typer.BadParameter: a file is not of its form.
-        OSError: a file cannot be read.
+        OSError: a file cannot be read, or the folder of the history cannot be made or written to.
         MissingLibrary: the library for keys is not installed.
     """
-    certificate, signer, key_file, alarm_file, token_file = None, None, None, None, None
+    certificate, signer, key_file, alarm_file, token_file, disk_history = None, None, None, None, None, None
     if options.ssl_certfile is not None:
         from .certificate import load_certificate  # noqa: PLC0415 - only with this option
 
@@ -52,4 +54,8 @@ def load_files(options: ServeOptions) -> ServeFiles:
         from .tokens import load_tokens  # noqa: PLC0415 - only with this option
 
         token_file = load_tokens(options.tokens)
-    return ServeFiles(certificate, signer, key_file, alarm_file, token_file)
+    if options.history is not None:
+        from .history import open_history  # noqa: PLC0415 - only with this option
+
+        disk_history = open_history(options.history, options.history_hours, options.history_megabytes)
+    return ServeFiles(certificate, signer, key_file, alarm_file, token_file, disk_history)

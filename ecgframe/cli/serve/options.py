@@ -39,6 +39,9 @@ class ServeOptions:
     max_connections: int
     ring_seconds: float
     alarms: Path | None
+    history: Path | None
+    history_hours: float
+    history_megabytes: int
     error_log: Path | None
     error_payloads: bool
     audit_log: Path | None

@@ -130,6 +130,7 @@ def _server_of(
         keys_without_tls=options.keys_without_tls,
         signer=files.signer,
         alarm_file=files.alarm_file,
+        disk_history=files.disk_history,
         on_error=on_error,
     )
 

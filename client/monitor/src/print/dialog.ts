@@ -6,6 +6,7 @@
  */
 
 import { element, make } from "../dom.js";
+import { download } from "../download.js";
 import { GAINS, type Gain } from "../scale.js";
 import type { Screen } from "../screen.js";
 import type { EcgSignal } from "../signal.js";
@@ -316,15 +317,4 @@ function action(id: string, text: string, run: () => void): HTMLButtonElement {
 /** Letter in countries that use it, A4 elsewhere. */
 function usualPaper(): Paper {
   return /-(US|CA|MX|PH|CL|CO|VE)$/i.test(navigator.language) ? "letter" : "a4";
-}
-
-/** Let the browser save a file. Returns its name. */
-function download(parts: readonly (string | Uint8Array)[], name: string, type: string): string {
-  const link = make("a");
-  link.href = URL.createObjectURL(new Blob(parts as BlobPart[], { type }));
-  link.download = name;
-  link.click();
-  // The browser needs the URL until it has started the download.
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-  return name;
 }

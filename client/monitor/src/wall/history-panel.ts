@@ -1,10 +1,12 @@
 /** The history on the page: a filter, the list, and the file. */
 
 import type { Severity } from "../alert-history.js";
+import { toCsv } from "../alerts-csv.js";
 import { clockTime, element, make, setText } from "../dom.js";
+import { download } from "../download.js";
 import type { Alarm, AlarmBook } from "./alarm-book.js";
 import { alarmInWords, PRIORITY_NAMES } from "./alarm-words.js";
-import { type Filter, select, toCsv } from "./history.js";
+import { type Filter, select } from "./history.js";
 
 /** Number of alarms that the list shows; the file has all. */
 const SHOWN = 200;
@@ -97,11 +99,6 @@ export class HistoryPanel {
   }
 
   #save(): void {
-    const link = make("a");
-    link.href = URL.createObjectURL(new Blob([toCsv(this.#selected())], { type: "text/csv" }));
-    link.download = "alarms.csv";
-    link.click();
-    // The browser needs the address until it has started the download.
-    setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+    download([toCsv(this.#selected())], "alarms.csv", "text/csv");
   }
 }

@@ -1,8 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { foundAlert } from "../../src/alert-history.js";
+import { toCsv } from "../../src/alerts-csv.js";
 import { type Alarm, AlarmBook, ownReport, readReport } from "../../src/wall/alarm-book.js";
 import { alarmInWords, shownOf } from "../../src/wall/alarm-words.js";
-import { select, toCsv } from "../../src/wall/history.js";
+import { select } from "../../src/wall/history.js";
 import { DEFAULT_LIMITS, isMutedBy, LimitWatch, limitsFromFeatures, limitsToFeatures } from "../../src/wall/limits.js";
 import { faultOf } from "../../src/wall/limits-dialog.js";
 import { acknowledgementOf, limitsMessage, readLimits, readList } from "../../src/wall/server-alarms.js";
