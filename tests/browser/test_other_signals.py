@@ -1,13 +1,11 @@
-"""Respiration, plethysmograms and pressures: drawn to their own scales, in their own units, and never taken for an ECG."""
+"""Respiration, plethysmograms and pressures: drawn to their own scales, and never taken for an ECG."""
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
-from browser.mixed import BASELINE, GAIN, LEADS, RATE, SAMPLES, mixed
+from browser.mixed import RATE, SAMPLES, mixed
 from browser.publishing import publishing
-from browser.test_use import check_accessible, with_axe
 
 
 @pytest.fixture(scope="module")

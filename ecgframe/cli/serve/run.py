@@ -11,6 +11,7 @@ from shlex import quote
 import typer
 
 from ...errors import MessageTooLarge
+from ...other_signals import ecg_rows
 from ...plural import counted
 from ...records import Record, RecordError
 from ...records.loop_point import seamless
@@ -26,6 +27,7 @@ from ...server.live import LiveServer
 from ...server.pages import WALL, WEBSOCKET
 from ...server.player import Loop
 from ...server.token_file import TokenFile
+from ...server.vitals import with_vitals
 from ...signing import SigningKey
 from ..console import say
 from ..formats import duration
@@ -50,6 +52,7 @@ def serve_live(
     alert_seconds: float,
     annotations: bool,
     detect: bool,
+    vitals: bool,
     publish: bool,
     host: str,
     port: int,
@@ -79,9 +82,13 @@ def serve_live(
         MissingLibrary: ``redis`` is given, and redis-py is not installed.
     """
     with telling(f"looking through {record.source}"):
-        samples = None if whole else seamless(record)
+        samples = None if whole else _loop_of(record)
         remarks = remarks_on(replace(record, annotations=()) if annotations else record)
     backplane = LocalBackplane() if redis is None else _redis(redis, ring_seconds, versions)
+    numbers = None
+    if vitals:
+        record, numbers = with_vitals(record, samples)
+        remarks = (*remarks, "RESP, PLETH and their numbers are computed for demonstration, not measured")
     loop = Loop(record, samples)
     if annotations and not record.annotations:
         raise RecordError(f"{record.source}: it has no annotations to send (--annotations)")
@@ -89,7 +96,7 @@ def serve_live(
         loop=loop,
         streams=streams,
         also=tuple(
-            (f"ecg/{number}", Loop(other, None if whole else seamless(other)))
+            (f"ecg/{number}", Loop(other, None if whole else _loop_of(other)))
             for number, other in enumerate(others, len(streams) + 1)
         ),
         frame_seconds=Fraction(frame_ms) / 1000,
@@ -97,6 +104,7 @@ def serve_live(
         alert_seconds=alert_seconds,
         annotations=Annotations(record, loop.played) if annotations else None,
         detect=detect,
+        vitals=numbers,
         publish=publish,
         host=host,
         port=port,
@@ -141,6 +149,16 @@ def serve_live(
             runner.run(_run(server, connectable, lines, options, worker))
     except MessageTooLarge as error:
         raise RecordError(f"{error}; shorter frames are smaller (--frame-ms)") from error
+
+
+def _loop_of(record: Record) -> range | None:
+    """Return the samples that can be looped without a jump in the ECG; None if there are none.
+
+    Respiration is slower, and seldom resembles itself at the same points.
+    """
+    units = [record.unit(lead) for lead in range(len(record.leads))]
+    rows = ecg_rows(record.leads, units)
+    return seamless(record.take([record.leads[row] for row in rows]) if 0 < len(rows) < len(record.leads) else record)
 
 
 async def _run(server: LiveServer, host: str, lines: Sequence[str], options: str, worker: Worker | None) -> None:
