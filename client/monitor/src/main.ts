@@ -18,6 +18,8 @@ import { LabelLine } from "./label-line.js";
 import { labelsOf } from "./labels.js";
 import { clock, HISTORY, LiveSignal, steady, unixSeconds } from "./live-signal.js";
 import { MoreLeads } from "./more-leads.js";
+import { Numerics } from "./numerics.js";
+import { NumericsLine } from "./numerics-line.js";
 import { Overflow } from "./overflow.js";
 import { Pace } from "./pace.js";
 import { HISTORY_SINCE, Past } from "./past.js";
@@ -61,6 +63,8 @@ const log = new FrameLog();
 const analyzer = new Analyzer(log);
 const heartRate = new HeartRateDisplay();
 const signalLine = new SignalLine();
+const numerics = new Numerics();
+const numericsLine = new NumericsLine();
 const labels = new LabelLine({ bed: new URLSearchParams(location.search).get("bed") ?? "", patient: "" }, localStorage);
 const pace = new Pace();
 const presence = new Presence(steady());
@@ -108,7 +112,10 @@ const chooser = new StreamChooser(new URLSearchParams(location.search).get("stre
   watch(name);
 });
 const live: LiveSignal = new LiveSignal(service, {
-  took: (message) => authenticity.took(message),
+  took(message) {
+    authenticity.took(message);
+    if (message.type === MessageType.FEATURE_DATA) numerics.take(message, serverTime());
+  },
   frameOf: ecgFrame,
   begins(frame, before) {
     tell(findings.end("the leads or the sampling rate changed", before?.seconds ?? 0));
@@ -145,6 +152,11 @@ const paper = new PrintDialog({
 const controls = new Controls(screen, alerts, analyzer, chooser, paper, labels, trend, settings, overflow, () =>
   review.update(live.signal),
 );
+/** Unix seconds by the server's clock, as far as it is known. */
+function serverTime(): number {
+  return clock() + (service.statistics.clockOffset ?? 0);
+}
+
 /** Show another stream. */
 function watch(name: string): void {
   past.clear();
@@ -155,6 +167,7 @@ function watch(name: string): void {
   presentFirst();
   screen.show(null);
   heartRate.clear();
+  numerics.clear();
   status.clear();
   authenticity.clear();
   labels.clear();
@@ -303,6 +316,7 @@ function tick(): void {
   look();
   if (heartRate.alarm !== "") document.title = `${heartRate.alarm} – ecgframe monitor`;
   signalLine.update(presence.isLost ? null : signal);
+  numericsLine.update(numerics.at(presence.isLost ? Number.POSITIVE_INFINITY : serverTime()));
   labels.update(clock() + (clockOffset ?? 0), clockOffset);
   trend.update(
     signal?.timeOf(signal.buffer.end) ?? Number.NaN,
