@@ -87,7 +87,7 @@ def test_calipers_read_the_unit_of_the_lead_on_which_they_are(open_monitor, port
     monitor.page.mouse.up()
     reading = monitor.state["reading"]
     assert reading.endswith(" mmHg"), reading
-    found = float(reading.split(" · ")[-1].removesuffix(" mmHg").replace("−", "-"))
+    found = float(reading.split(" · ")[-1].removesuffix(" mmHg").replace("\N{MINUS SIGN}", "-"))
     assert abs(abs(found) - np.ptp(samples[4])) < 1.5
     monitor.shot("other-signals-calipers")
     before = reading
@@ -122,7 +122,7 @@ def test_a_number_that_is_old_is_not_shown_any_more(open_monitor):
         monitor = open_monitor(port)
         box = monitor.page.locator("#numerics .numeric", has_text="SpO₂").locator("output")
         box.get_by_text("97").wait_for()
-        box.get_by_text("––").wait_for(timeout=15_000)
+        box.get_by_text(2 * "\N{EN DASH}").wait_for(timeout=15_000)
         assert monitor.page.locator("#numerics .numeric", has_text="RR").locator("output").inner_text() == "15"
 
 

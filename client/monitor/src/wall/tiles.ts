@@ -1,6 +1,7 @@
 /** The tiles: a box for each bed, with its texts over the canvas of the traces. */
 
 import { make, setText } from "../dom.js";
+import { chosenLabels } from "../labels.js";
 import { numericText } from "../numerics.js";
 import type { Shown } from "./alarm-words.js";
 import { type Arrangement, arrange, type Box } from "./arrange.js";
@@ -33,6 +34,8 @@ interface Tile {
 export interface TileActions {
   /** Returns the address of the full monitor of a bed. */
   address(name: string): string;
+  /** Returns the name that the application gives a bed; empty if it gives none. */
+  bedOf(name: string): string;
   acknowledge(name: string): void;
 }
 
@@ -110,7 +113,8 @@ export class Tiles {
     setText(tile.rate, rate);
     setText(tile.leads, report.shown.join(" "));
     setText(tile.condition, words);
-    const who = [report.labels.bed, report.labels.patient].filter(Boolean).join(" · ");
+    const labels = chosenLabels({ bed: this.actions.bedOf(report.name), patient: "" }, report.labels);
+    const who = [labels.bed, labels.patient].filter(Boolean).join(" · ");
     setText(tile.who, this.areLabelsHidden && who !== "" ? "hidden" : who);
     if (tile.who.hidden !== (who === "")) tile.who.hidden = who === "";
     tile.who.toggleAttribute("data-hidden", this.areLabelsHidden);
