@@ -22,6 +22,7 @@ from .compression import inflate
 from .errors import MessageTooLarge, ProtocolError
 from .messages.templates import Template
 from .messages.times import unix_seconds
+from .other_signals import LEAD_UNITS as _LEAD_UNITS
 from .plural import counted
 from .protocol import DATA_TYPES as _DATA_TYPES
 from .protocol import DEFAULT_MAX_PAYLOAD as _MAX_PAYLOAD
@@ -174,6 +175,8 @@ def constant_fields(record: Record, *, calibrated: bool) -> dict[str, Any]:
         "leads": list(record.leads),
         "units": record.units,
     }
+    if record.lead_units is not None:
+        fields[_LEAD_UNITS] = list(record.lead_units)
     if calibrated and record.gain is not None and record.baseline is not None:
         fields |= {"gain": _one_or_each(record.gain), "baseline": _one_or_each(record.baseline)}
     if calibrated and record.missing is not None:

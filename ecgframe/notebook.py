@@ -96,12 +96,14 @@ def _drawing(data: Mapping[str, Any]) -> str:
         notes.append(f"{len(values) - MOST_LEADS:,} more leads are not drawn")
     drawn = values[:MOST_LEADS]
     lows, highs = zip(*(_range(row) for row in drawn), strict=True)
-    scale = _round_up(max(high - low for low, high in zip(lows, highs, strict=True)))
+    spans = [high - low for low, high in zip(lows, highs, strict=True)]
+    scale = _round_up(max(spans))
     rows = []
     for number, row in enumerate(drawn):
         name = found.leads[number] if number < len(found.leads) else f"ch{number + 1}"
         middle = (lows[number] + highs[number]) / 2
-        path = _path(row, middle, scale, number * ROW)
+        own = scale if found.lead_units is None else _round_up(spans[number])
+        path = _path(row, middle, own, number * ROW)
         rows.append(
             f'<text x="2" y="{number * ROW + ROW / 2 + 4:g}" font-size="11" fill="currentColor">{_text(name, _NAME)}'
             f"<title>{_text(name)}</title></text>"
@@ -110,7 +112,11 @@ def _drawing(data: Mapping[str, Any]) -> str:
     width, height = _NAMES + COLUMNS, len(drawn) * ROW
     seconds = values.shape[1] / found.rate
     scales = f"{counted(len(values), 'lead')} of {counted(values.shape[1], 'sample')} at {found.rate:g} Hz; "
-    scales += f"width {seconds:.4g} s, the bar at the left {scale:g} {_text(found.units)}"
+    bars = [f"{scale:g} {_text(found.units)}"]
+    if found.lead_units is not None:  # as they differ, each lead has a scale of its own
+        units = zip(found.leads, spans, found.lead_units, strict=False)
+        bars = [f"{_round_up(span):g} {_text(unit)} ({_text(name, _NAME)})" for name, span, unit in units]
+    scales += f"width {seconds:.4g} s, the bar at the left {', '.join(bars)}"
     bar = f'<path d="M{_NAMES - 6} 2v{ROW - 4}" stroke="currentColor" stroke-width="3"/>'
     return (
         f'<svg role="img" aria-label="ECG" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '

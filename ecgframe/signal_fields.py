@@ -7,15 +7,24 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .other_signals import lead_units
 from .records.record import COUNTS
 
 
 class SignalFormat(NamedTuple):
-    """What rarely changes within a stream: sampling rate in Hz, names of the leads, and unit of physical values."""
+    """What rarely changes within a stream: sampling rate in Hz, names of the leads, and unit of physical values.
+
+    ``lead_units`` has the unit of each lead if they differ; None if all are in ``units``.
+    """
 
     rate: float
     leads: tuple[str, ...]
     units: str
+    lead_units: tuple[str, ...] | None = None
+
+    def unit(self, lead: int) -> str:
+        """Return the unit of a lead."""
+        return self.units if self.lead_units is None else self.lead_units[lead]
 
 
 def format_of(data: Mapping[str, Any], leads: int) -> SignalFormat:
@@ -30,7 +39,9 @@ def format_of(data: Mapping[str, Any], leads: int) -> SignalFormat:
     """
     is_counts = data.get("gain") is None and np.asarray(data["signal"]).dtype.kind in "iu"
     units = unit_of(data.get("units"), is_counts=is_counts)
-    return SignalFormat(float(data["sampling_rate"]), lead_names(data.get("leads"), leads), units)
+    each = tuple(unit or units for unit in lead_units(data, leads))
+    mixed = each if set(each) - {units} else None
+    return SignalFormat(float(data["sampling_rate"]), lead_names(data.get("leads"), leads), units, mixed)
 
 
 def lead_names(names: Sequence[str] | None, leads: int) -> tuple[str, ...]:

@@ -53,6 +53,7 @@ UPPER_FLOORS = {
     "client",
     "session",
     "signal_fields",
+    "other_signals",
     "testing",
     "tools",
     "metrics",
@@ -135,6 +136,7 @@ SERVER_MAY_IMPORT = CLIENT_MAY_IMPORT - {"client"} | {
     "frame_file",
     "features",
     "exact",
+    "other_signals",
 }
 
 BRIDGES_MAY_IMPORT = CLIENT_MAY_IMPORT | {"bridges", "frame_file", "recording", "samples", "signal_fields"}

@@ -29,8 +29,12 @@ def recording_of(
     leads: str | None,
     csv: CsvOptions | None = None,
     stream: str | None = None,
+    *,
+    every_unit: bool = False,
 ) -> Record:
     """Read the recording at the path, and print notes on what a capture lacks; without a path, the shipped one.
+
+    With ``every_unit``, signals of other units beside the ECG are read too; see ``read_record``.
 
     Raises:
         RecordError, FrameFileError, ToolError: it cannot be read, or the options do not fit it.
@@ -50,7 +54,7 @@ def recording_of(
         _refuse_stream(stream, f"{path}")
         if _is_frame_file(place):
             return named(_of_frames(place, sampling_rate, wanted, csv), path)
-        return named(read_record(place, sampling_rate, wanted, **(csv or {})), path)
+        return named(read_record(place, sampling_rate, wanted, every_unit=every_unit, **(csv or {})), path)
 
 
 def _refuse_stream(stream: str | None, source: str) -> None:
@@ -92,7 +96,8 @@ def _of_frames(path: Path, sampling_rate: float | None, leads: list[str] | None,
 
 def describe(record: Record) -> str:
     """Describe a recording in one line."""
-    leads = ", ".join(map(printable, record.leads))
+    pairs = ((lead, record.unit(number)) for number, lead in enumerate(record.leads))
+    leads = ", ".join(printable(lead if unit == record.units else f"{lead} in {unit}") for lead, unit in pairs)
     count = f"{counted(len(record.leads), 'lead')} ({leads})"
     return f"{count}, {record.samples:,} samples each at {record.sampling_rate:g} Hz = {duration(record.duration)}"
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..frame_file import FIRST_DATE, LONGEST_TEXT, alert_annotation
 from ..messages.times import unix_seconds
+from ..other_signals import ecg_rows, lead_units
 from ..protocol import MessageType
 from ..records import Annotation, Record, RecordError
 from ..records.record import portion
@@ -364,7 +365,7 @@ class StreamRecorder:
         Raises:
             KeyError, TypeError, ValueError: the message cannot be recorded.
         """
-        data = message.data
+        data = self._in_one_unit(message.data)
         signal = np.atleast_2d(np.asarray(data["signal"]))
         rate = data["sampling_rate"]
         if len(signal) > MOST_LEADS or not RATES[0] <= rate <= RATES[1]:
@@ -390,6 +391,26 @@ class StreamRecorder:
             missing=missing,
             start=_start(message, signal.shape[1] / rate),
         )
+
+    def _in_one_unit(self, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the payload without the leads in other units than the ECG: not all formats have several units."""
+        leads = np.atleast_2d(np.asarray(data["signal"])).shape[0]
+        units = lead_units(data, leads)
+        if len(set(units)) == 1:
+            return data
+        names = lead_names(data.get("leads"), leads)
+        unit = units[next(iter(ecg_rows(names, units)), 0)]
+        rows = [row for row in range(leads) if units[row] == unit]
+        told = ", ".join(f"{names[row]} ({units[row]})" for row in range(leads) if row not in rows)
+        self.summary.remark(f"signals of other units than {unit} were not written: {told}")
+        numbers = {name: one_for_each(data.get(name), leads) for name in ("gain", "baseline")}
+        return {
+            **data,
+            "signal": np.asarray(data["signal"])[rows],
+            "leads": [names[row] for row in rows],
+            "units": unit,
+            **{name: each if each is None else [each[row] for row in rows] for name, each in numbers.items()},
+        }
 
 
 def _count(message: Message, counts: dict[str, int]) -> None:

@@ -112,6 +112,23 @@ class Delayed:
         return np.concatenate([early, counts]) if len(early) else counts
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which channels of a file to read.
+
+    Attributes:
+        leads: their names, in that order; None for all, or only the ECG if not all fit together.
+        every_unit: whether channels of other units fit together with the ECG, if they have its sampling rate.
+    """
+
+    leads: Sequence[str] | None = None
+    every_unit: bool = False
+
+
+EVERYTHING: Final = Choice()
+"""All channels, or only the ECG if not all fit together."""
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Channel:
     """One channel of a file.
@@ -172,7 +189,7 @@ Samples = tuple[npt.NDArray[Any], int | None]
 def join(
     channels: Sequence[Channel],
     source: str,
-    wanted: Sequence[str] | None = None,
+    wanted: Choice = EVERYTHING,
     stack: Callable[[Sequence[int]], Samples | None] = lambda _: None,
 ) -> Record:
     """Combine the wanted channels to a record; by default all, or only the ECG if not all fit together.
@@ -180,7 +197,7 @@ def join(
     Args:
         channels: the channels.
         source: name of the file, for messages.
-        wanted: names of the leads.
+        wanted: which channels.
         stack: returns the samples of the channels with these numbers, or None if they are to be read one by one.
 
     Raises:
@@ -199,7 +216,7 @@ def with_samples_of(
     counts: npt.NDArray[np.integer[Any]],
     mark: int | None,
     source: str,
-    wanted: Sequence[str] | None = None,
+    wanted: Choice = EVERYTHING,
 ) -> Record:
     """Combine the wanted channels to a record as ``join`` does, without converting their samples.
 
@@ -208,7 +225,7 @@ def with_samples_of(
         counts: the samples of all, [channels, samples].
         mark: count of missing samples; None if there is none.
         source: name of the file, for messages.
-        wanted: names of the leads.
+        wanted: which channels.
 
     Raises:
         RecordError: the selected channels do not fit into one record.
@@ -231,7 +248,8 @@ def _record(
     missing: int | None,
 ) -> Record:
     taken = set(map(id, chosen))
-    rate, units = chosen[0].kind
+    rate, units = next((channel for channel in chosen if channel.is_voltage), chosen[0]).kind
+    each = tuple(channel.kind[1] for channel in chosen)
     gains = [channel.gain for channel in chosen]
     calibrated = all(gain is not None for gain in gains)
     return Record(
@@ -244,6 +262,7 @@ def _record(
         source=source,
         left_out=tuple(channel.lead for channel in channels if id(channel) not in taken),
         missing=missing,
+        lead_units=each if set(each) != {units} else None,
     )
 
 
@@ -346,16 +365,18 @@ def _per_millivolt(channel: Channel) -> float:
     return float(gain / MILLIVOLTS[channel.units.lower()] if channel.is_voltage else gain)
 
 
-def _choose(channels: Sequence[Channel], source: str, wanted: Sequence[str] | None) -> Sequence[Channel]:
+def _choose(channels: Sequence[Channel], source: str, wanted: Choice) -> Sequence[Channel]:
     if not channels:
         raise RecordError(f"{source}: it holds no signals")
-    if wanted is not None:
-        chosen = _named(channels, source, wanted)
+    if wanted.leads is not None:
+        chosen = _named(channels, source, wanted.leads)
     elif _fit(channels):
         return channels
     else:
         chosen = [channel for channel in channels if channel.is_ecg]
-    if chosen and _fit(chosen):
+        if wanted.every_unit:
+            chosen = _beside(chosen or channels[:1], channels)
+    if chosen and (_fit(chosen) or (wanted.every_unit and _fit_in_time(chosen))):
         return chosen
     raise RecordError(
         f"{source}: its signals differ in rate or unit, and which of them are the ECG is not clear. "
@@ -373,6 +394,21 @@ def _named(channels: Sequence[Channel], source: str, wanted: Sequence[str]) -> l
 
 def _fit(channels: Sequence[Channel]) -> bool:
     return len({channel.kind for channel in channels}) == 1
+
+
+def _beside(ecg: Sequence[Channel], channels: Sequence[Channel]) -> list[Channel]:
+    """Return the ECG and all channels with its sampling rate that are calibrated, in the order of the file."""
+    rates = {channel.sampling_rate for channel in ecg}
+    return [
+        channel
+        for channel in channels
+        if channel in ecg or (channel.sampling_rate in rates and channel.gain is not None)
+    ]
+
+
+def _fit_in_time(channels: Sequence[Channel]) -> bool:
+    """Return whether channels have one sampling rate, and are all calibrated or all not."""
+    return len({(channel.sampling_rate, channel.gain is None) for channel in channels}) == 1
 
 
 def _listed(channels: Sequence[Channel]) -> str:

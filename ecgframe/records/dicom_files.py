@@ -28,7 +28,7 @@ from .bounds import (
     most_annotations,
     most_bytes,
 )
-from .channels import Channel, Counts, Delayed, Marked, NoneMissing, join, with_samples_of
+from .channels import EVERYTHING, Channel, Choice, Counts, Delayed, Marked, NoneMissing, join, with_samples_of
 from .counted import counted
 from .dicom_annotations import DicomAnnotations, GroupPlace
 from .dicom_elements import count_elements
@@ -70,7 +70,7 @@ TAGS = (
 """Elements that are read; the others may be many."""
 
 
-def read_dicom(path: Path, leads: Sequence[str] | None = None) -> Record:
+def read_dicom(path: Path, wanted: Choice = EVERYTHING) -> Record:
     """Read the original waveforms of a DICOM file as ADC counts, in one record if they have one sampling rate.
 
     The groups of a printed ECG, with three leads each for 2.5 seconds, become one record in which the rest of each lead
@@ -99,7 +99,7 @@ def read_dicom(path: Path, leads: Sequence[str] | None = None) -> Record:
         start = _start(pydicom, dataset)
         device = _device(dataset)
         left_out = tuple(_named(number, group) for number, group in enumerate(groups) if number not in chosen)
-        record = _record(path, channels, skewed, leads)
+        record = _record(path, channels, skewed, wanted)
         comments = _filters(channels, groups, chosen, record.leads) + _statuses(channels, groups, chosen, record.leads)
         places = _places(channels, groups, chosen, zero, [one.late for one in skewed])
         names = [_label(*one) for one in enumerate(groups)]
@@ -213,7 +213,7 @@ def _deflate(octets: bytes | bytearray) -> bytes:
     return deflating.compress(octets) + deflating.flush()
 
 
-def _record(path: Path, channels: Sequence[Channel], skewed: Sequence[_Skewed], leads: Sequence[str] | None) -> Record:
+def _record(path: Path, channels: Sequence[Channel], skewed: Sequence[_Skewed], wanted: Choice) -> Record:
     """Return the record of the channels, without a copy of their samples if they are stored like this."""
     stored = [one.channel.counts for one in skewed]
     first = stored[0] if stored else None
@@ -224,8 +224,8 @@ def _record(path: Path, channels: Sequence[Channel], skewed: Sequence[_Skewed], 
         and all(channel.counts is one for channel, one in zip(channels, stored, strict=True))
     ):
         mark = channels[0].is_missing.mark if isinstance(channels[0].is_missing, Marked) else None
-        return with_samples_of(channels, first.reading.signal, mark, str(path), leads)
-    return join(channels, str(path), leads)
+        return with_samples_of(channels, first.reading.signal, mark, str(path), wanted)
+    return join(channels, str(path), wanted)
 
 
 # --- groups ---

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from ..libraries import library
 from .bounds import LONGEST_SILENCE, SMALL_RECORDING, check_annotations, most_annotations
-from .channels import Channel, NoneMissing, Samples, calibrated, join
+from .channels import EVERYTHING, Channel, Choice, NoneMissing, Samples, calibrated, join
 from .edf_about import about, not_read
 from .edf_annotations import read_annotations
 from .edf_header import FILTER, FIXED, TRANSDUCER, EdfHeader, read_edf_header
@@ -39,22 +39,22 @@ _MICRO: Final = {"Â\N{MICRO SIGN}": "\N{MICRO SIGN}", "Î¼": "\N{MICRO SIGN}"}
 """The two micro signs in UTF-8, read as Latin-1."""
 
 
-def read_edf(path: Path, leads: Sequence[str] | None = None) -> Record:
+def read_edf(path: Path, wanted: Choice = EVERYTHING) -> Record:
     """Read the signals of an EDF or EDF+ file as ADC counts. The gaps of EDF+D become missing samples.
 
     Raises:
         MissingLibrary: edfio is not installed.
         RecordError: the file is damaged beyond repair, or its signals do not fit into one record.
     """
-    return _read(path, leads, "EDF")
+    return _read(path, wanted, "EDF")
 
 
-def read_bdf(path: Path, leads: Sequence[str] | None = None) -> Record:
+def read_bdf(path: Path, wanted: Choice = EVERYTHING) -> Record:
     """Read the signals of a BDF or BDF+ file, the 24-bit variant of EDF, like ``read_edf``."""
-    return _read(path, leads, "BDF")
+    return _read(path, wanted, "BDF")
 
 
-def _read(path: Path, leads: Sequence[str] | None, name: str) -> Record:
+def _read(path: Path, wanted: Choice, name: str) -> Record:
     edfio = library("edfio", extra="edf", purpose=f"reading {name}")
     width = 3 if name == "BDF" else 2
     with path.open("rb") as file:
@@ -99,7 +99,7 @@ def _read(path: Path, leads: Sequence[str] | None, name: str) -> Record:
             return None
         return _together(records, [numbers[number] for number in chosen], len(channels[chosen[0]].counts), mark)
 
-    record = calibrated(join(channels, str(path), leads, stack))
+    record = calibrated(join(channels, str(path), wanted, stack))
     device, comments = about(header.recording)
     late = onsets[0] if onsets and onsets[0] is not None else Fraction(0)
     return replace(

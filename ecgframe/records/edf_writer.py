@@ -263,9 +263,9 @@ class EdfWriter:
             _field(str(count), 4),
         )
         ranges = [(*ends.physical, *map(str, ends.digital)) for ends in self._ends]
-        units = _dimension(self.record.units)
         signals = [
-            (label, "", units, *ends, "", str(self._each), "") for label, ends in zip(self._labels, ranges, strict=True)
+            (label, "", _dimension(self.record.unit(lead)), *ends, "", str(self._each), "")
+            for lead, (label, ends) in enumerate(zip(self._labels, ranges, strict=True))
         ]
         of_notes = ("-1", "1", str(least), str(-least - 1))
         signals.append((f"{name} Annotations", "", "", *of_notes, "", str(self._room // self._width), ""))
@@ -284,8 +284,11 @@ class EdfWriter:
         told += [
             f"the lead {old!r} is written as {new!r}: EDF has 16 ASCII characters for it" for old, new in self._renamed
         ]
-        if (units := _dimension(record.units)) != record.units:
-            told.append(f"the units {record.units!r} are written as {units!r}: EDF has 8 ASCII characters for them")
+        told += [
+            f"the units {stated!r} are written as {_dimension(stated)!r}: EDF has 8 ASCII characters for them"
+            for stated in dict.fromkeys(record.unit(lead) for lead in range(len(record.leads)))
+            if _dimension(stated) != stated
+        ]
         long_day = "Startdate 01-JAN-2026 X X "
         written, is_kept = equipment(_ascii(record.device), _TEXT - len(long_day))
         if record.device and not (is_kept and _ascii(record.device) == record.device):

@@ -13,7 +13,7 @@ from ..libraries import library
 from .annotation import Annotation
 from .channels import MILLIVOLTS
 from .edf_marks import GAP
-from .record import Record, RecordError
+from .record import Record, RecordError, check_one_unit
 
 _IN_VOLTS: Final = frozenset({"ecg", "eeg", "eog", "emg", "bio", "ecog", "seeg", "dbs"})
 """Types of channels that MNE keeps in volts. The unit of a channel does not tell: a trigger has volts as well."""
@@ -37,11 +37,12 @@ def to_mne(record: Record) -> Any:
         record: the record; its unit is a voltage.
 
     Raises:
-        RecordError: the unit is no voltage, or two leads have the same name.
+        RecordError: the unit is no voltage, leads have different units, or two leads have the same name.
         MissingLibrary: MNE is not installed.
     """
     mne = library("mne", extra="mne", purpose="converting to MNE")
     where = record.source or "record"
+    check_one_unit(record, "MNE")
     millivolts = MILLIVOLTS.get(record.units.lower())
     if millivolts is None:
         raise RecordError(

@@ -13,7 +13,7 @@ from ..libraries import library
 from .annotation import Annotation
 from .channels import MILLIVOLTS
 from .csv_times import time_column
-from .record import COUNTS, Record, RecordError
+from .record import COUNTS, Record, RecordError, check_one_unit
 
 _TICKS: Final = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 """Units of the times of pandas, per second."""
@@ -32,9 +32,11 @@ def to_pandas(record: Record) -> Any:
     Not kept: counts with their gain and baseline, ``left_out``, ``repaired``, ``device`` and ``comments``.
 
     Raises:
+        RecordError: the leads have different units.
         MissingLibrary: pandas is not installed.
     """
     pandas = library("pandas", extra="pandas", purpose="converting to pandas")
+    check_one_unit(record, "a frame of pandas")
     attrs: dict[str, Any] = {
         "units": record.units,
         "sampling_rate": record.sampling_rate,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypedDict, Unpack
 
 from ..libraries import MissingLibrary
+from .channels import Choice
 from .compressed import compressed_beside, compression_of
 from .files import without_suffix
 from .record import Record, RecordError
@@ -55,6 +56,8 @@ def read_record(
     path: str | os.PathLike[str],
     sampling_rate: float | None = None,
     leads: Sequence[str] | None = None,
+    *,
+    every_unit: bool = False,
     **csv: Unpack[CsvOptions],
 ) -> Record:
     """Read a recording. The format is detected from the contents of the file.
@@ -64,6 +67,8 @@ def read_record(
         sampling_rate: sampling rate in Hz, for files that do not state it (CSV, NPY, NPZ).
         leads: names of the leads to read, in that order. By default, all leads; if the file mixes sampling rates or
             units, those that are ECG leads by their names.
+        every_unit: whether to read signals of other units beside the ECG, such as respiration, if WFDB, EDF, BDF or
+            DICOM have them at its sampling rate. ``lead_units`` of the record then has the unit of each.
         csv: properties that a CSV, NPY or NPZ file does not state, see ``CsvOptions``. Not allowed for other formats.
 
     Raises:
@@ -74,7 +79,7 @@ def read_record(
     if sampling_rate is not None and not sampling_rate > 0:
         raise RecordError(f"the sampling rate must be above 0 Hz, and is {sampling_rate:g}")
     try:
-        record = _read(_kind(place), place, sampling_rate, leads, csv)
+        record = _read(_kind(place), place, sampling_rate, Choice(leads, every_unit), csv)
     except MissingLibrary as error:
         raise RecordError(f"{place}: {error}") from error
     except OSError as error:
@@ -86,7 +91,8 @@ def read_record(
     return record
 
 
-def _read(kind: str, path: Path, sampling_rate: float | None, leads: Sequence[str] | None, csv: CsvOptions) -> Record:
+def _read(kind: str, path: Path, sampling_rate: float | None, wanted: Choice, csv: CsvOptions) -> Record:
+    leads = wanted.leads
     if kind == "csv":
         from .csv_files import read_csv  # noqa: PLC0415 - only for this format
 
@@ -96,7 +102,7 @@ def _read(kind: str, path: Path, sampling_rate: float | None, leads: Sequence[st
         kinds = "CSV, NPY and NPZ" if set(given) <= set(CALIBRATION) else "CSV"
         raise RecordError(f"{path}: {' and '.join(given)} {'is' if len(given) == 1 else 'are'} for {kinds} files only")
     if kind != "numpy":
-        return _reader(kind)(path, leads)
+        return _reader(kind)(path, wanted)
     from .numpy_files import read_numpy  # noqa: PLC0415 - only for this format
 
     units, gain, baseline = csv.get("units"), csv.get("gain"), csv.get("baseline")
@@ -104,7 +110,7 @@ def _read(kind: str, path: Path, sampling_rate: float | None, leads: Sequence[st
     return record if leads is None else record.take(leads)
 
 
-def _reader(kind: str) -> Callable[[Path, Sequence[str] | None], Record]:
+def _reader(kind: str) -> Callable[[Path, Choice], Record]:
     """Return the reader of a format that states the sampling rate and may mix several. It selects the leads."""
     if kind == "wfdb":
         from .wfdb_files import read_wfdb  # noqa: PLC0415 - each only for its format

@@ -37,7 +37,7 @@ class RecordError(ValueError):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Record:
-    """A recording: leads that are sampled together at one rate, in one unit.
+    """A recording: leads that are sampled together at one rate, nearly always in one unit.
 
     Attributes:
         signal: samples of shape [leads, samples], of up to 64 bits. Integers are ADC counts, floats are physical values
@@ -56,6 +56,8 @@ class Record:
         repaired: problems of the source that were repaired, one sentence each.
         device: what recorded it, such as manufacturer and model; empty if unknown.
         comments: comments of the source, one line each.
+        lead_units: unit of each lead if they differ, as of respiration beside an ECG; then ``units`` is that of the
+            ECG. None if all leads are in ``units``. WFDB, EDF and BDF can be written with it.
 
     Raises:
         RecordError: the attributes contradict each other.
@@ -75,6 +77,7 @@ class Record:
     repaired: tuple[str, ...] = ()
     device: str = ""
     comments: tuple[str, ...] = ()
+    lead_units: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if problem := self._signal_problem() or self._calibration_problem() or self._missing_problem():
@@ -93,6 +96,8 @@ class Record:
             return "it holds no samples"
         if len(self.leads) != len(signal):
             return f"{len(self.leads)} lead names for {len(signal)} leads"
+        if self.lead_units is not None and len(self.lead_units) != len(signal):
+            return f"{len(self.lead_units)} units for {len(signal)} leads"
         if not (math.isfinite(self.sampling_rate) and self.sampling_rate > 0):
             return f"the sampling rate must be above 0 Hz, and is {self.sampling_rate:g}"
         return None
@@ -125,6 +130,10 @@ class Record:
         """True if the samples are ADC counts, not physical values."""
         return self.signal.dtype.kind in "iu"
 
+    def unit(self, lead: int) -> str:
+        """Return the unit of a lead."""
+        return self.units if self.lead_units is None else self.lead_units[lead]
+
     @property
     def samples(self) -> int:
         """Number of samples of each lead."""
@@ -147,7 +156,8 @@ class Record:
     def physical(self) -> npt.NDArray[np.float64]:
         """Return the samples as physical values in ``units``, as float64 of shape [leads, samples].
 
-        A value is ``(count - baseline) / gain``, or the count itself without calibration. Missing samples are NaN.
+        A lead that has a unit of its own in ``lead_units`` is in that one. A value is ``(count - baseline) / gain``, or
+        the count itself without calibration. Missing samples are NaN.
         """
         if self.gain is None or self.baseline is None:
             physical = self.signal.astype(np.float64)
@@ -174,8 +184,29 @@ class Record:
             leads=tuple(self.leads[row] for row in rows),
             gain=self.gain and tuple(self.gain[row] for row in rows),
             baseline=self.baseline and tuple(self.baseline[row] for row in rows),
+            lead_units=self.lead_units and tuple(self.lead_units[row] for row in rows),
             left_out=self.left_out + tuple(lead for lead in self.leads if lead not in names),
             annotations=tuple(note for note in self.annotations if note.lead is None or note.lead in names),
+        )
+
+
+def check_one_unit(record: Record, target: str) -> None:
+    """Check that all leads of a record are in one unit, for what has one unit for all.
+
+    Args:
+        record: the record.
+        target: what it is for, such as "CSV".
+
+    Raises:
+        RecordError: they are not. The message names the leads of other units.
+    """
+    if record.lead_units is None:
+        return
+    other = [lead for lead, unit in zip(record.leads, record.lead_units, strict=True) if unit != record.units]
+    if other:
+        raise RecordError(
+            f"{record.source or 'record'}: {target} has one unit for all leads, and {', '.join(other)} "
+            f"{'is' if len(other) == 1 else 'are'} not in {record.units}; take() the leads of one unit, or write WFDB"
         )
 
 

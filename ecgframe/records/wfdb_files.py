@@ -19,7 +19,19 @@ import numpy.typing as npt
 from ..libraries import MissingLibrary, library
 from .annotation import Annotation
 from .bounds import LONGEST_SILENCE, SMALL_RECORDING, most_annotations
-from .channels import MILLIVOLTS, Channel, Counts, Marked, Samples, calibrated, join, stacked_blocks, with_samples_of
+from .channels import (
+    EVERYTHING,
+    MILLIVOLTS,
+    Channel,
+    Choice,
+    Counts,
+    Marked,
+    Samples,
+    calibrated,
+    join,
+    stacked_blocks,
+    with_samples_of,
+)
 from .compressed import compressed_beside
 from .counted import counted
 from .files import without_suffix
@@ -60,7 +72,7 @@ MOST_COUNTS: Final = 1 << 32
 """More than the largest count of any format."""
 
 
-def read_wfdb(path: Path, leads: Sequence[str] | None = None) -> Record:
+def read_wfdb(path: Path, wanted: Choice = EVERYTHING) -> Record:
     """Read a WFDB record as ADC counts, with missing samples and the annotations of its ``.atr`` file.
 
     Segments with different gains are converted to a common gain, without loss.
@@ -74,7 +86,7 @@ def read_wfdb(path: Path, leads: Sequence[str] | None = None) -> Record:
     source = _segments(name, header) if header.segments else _Source(header.signals, _assumed(header, ""))
     start = header.start or source.start
     blocks = Blocks()
-    record = calibrated(_mapped(blocks, name, header, leads) or _joined_channels(blocks, name, header, source, leads))
+    record = calibrated(_mapped(blocks, name, header, wanted) or _joined_channels(blocks, name, header, source, wanted))
     annotations, left_out = _annotations(name, header, source, record)
     if start is None:
         left_out += header.not_a_start
@@ -146,9 +158,7 @@ def _assumed(header: Header, of: str) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _joined_channels(
-    blocks: Blocks, name: Path, header: Header, source: _Source, leads: Sequence[str] | None
-) -> Record:
+def _joined_channels(blocks: Blocks, name: Path, header: Header, source: _Source, wanted: Choice) -> Record:
     channels = _of_segments(blocks, name, header, source) if header.segments else _of_one(blocks, name, header)
 
     def stack(chosen: Sequence[int]) -> Samples | None:
@@ -156,12 +166,12 @@ def _joined_channels(
         return None if frames is None else stacked_blocks(len(chosen), lambda: frames.blocks(blocks))
 
     try:
-        return join(channels, f"{name}.hea", leads, stack)
+        return join(channels, f"{name}.hea", wanted, stack)
     except OSError as error:
         raise _not_readable(name, header, error) from error
 
 
-def _mapped(blocks: Blocks, name: Path, header: Header, leads: Sequence[str] | None) -> Record | None:
+def _mapped(blocks: Blocks, name: Path, header: Header, wanted: Choice) -> Record | None:
     """Return the record with its samples as they are in the file; None if they have to be unpacked.
 
     The wfdb library cannot map a file.
@@ -179,7 +189,7 @@ def _mapped(blocks: Blocks, name: Path, header: Header, leads: Sequence[str] | N
     channels = [_channel(header, signal, row) for signal, row in zip(signals, counts, strict=True)]
     if any(signal.checksum is not None for signal in signals):
         blocks.totals |= {(header.path, number): total for number, total in enumerate(_totals(counts))}
-    return with_samples_of(channels, counts, MISSING[signals[0].format], f"{name}.hea", leads)
+    return with_samples_of(channels, counts, MISSING[signals[0].format], f"{name}.hea", wanted)
 
 
 def _totals(counts: npt.NDArray[Any]) -> list[int]:

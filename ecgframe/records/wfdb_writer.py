@@ -60,7 +60,8 @@ class WfdbWriter:
         device = (f"{DEVICE} {record.device}",) if record.device else ()
         self._comments = tuple(filter(None, map(_one_line, (*device, *record.comments, *comments))))
         self._start = _wall_clock(record.start)
-        self._units = _one_line(record.units).replace(" ", "_") or "unknown"
+        stated = [record.unit(lead) for lead in range(len(leads))]
+        self._units = [_one_line(unit).replace(" ", "_") or "unknown" for unit in stated]
         self._rounded_baselines = [
             abs(float((round(lead.baseline) - lead.baseline) / lead.gain))
             for lead in leads
@@ -123,10 +124,10 @@ class WfdbWriter:
             told.append(
                 f"baselines are rounded to whole counts, as in WFDB, by {worst:.3g} {self.record.units} at most"
             )
-        names = zip(
-            (*self.record.leads, self.record.units), (*map(_one_line, self.record.leads), self._units), strict=True
-        )
-        told += [f"{old!r} is written as {new!r} in the header" for old, new in names if old != new]
+        stated = [self.record.unit(lead) for lead in range(len(self._units))]
+        names = zip((*self.record.leads, *stated), (*map(_one_line, self.record.leads), *self._units), strict=True)
+        changed = dict.fromkeys((old, new) for old, new in names if old != new)
+        told += [f"{old!r} is written as {new!r} in the header" for old, new in changed]
         texts = [text for text in (self.record.device, *self.record.comments) if _one_line(text) != text]
         told += [f"{text!r} is written as {_one_line(text)!r} in a comment" for text in texts]
         return (*told, *self._notes.remarks())
@@ -151,7 +152,7 @@ class WfdbWriter:
         sums = ((self._sums + (1 << 15)) % (1 << 16) - (1 << 15)).tolist()
         for row, (name, lead) in enumerate(zip(record.leads, self._scaler.leads, strict=True)):
             first = self._first[row] if self._first else 0
-            gain = f"{_number(float(lead.gain))}({round(lead.baseline)})/{self._units}"
+            gain = f"{_number(float(lead.gain))}({round(lead.baseline)})/{self._units[row]}"
             bits = 8 * self._width
             lines.append(f"{base}.dat {bits} {gain} {bits} 0 {first} {sums[row]} 0 {_one_line(name)}".rstrip())
         lines += [f"# {comment}" for comment in self._comments]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from ..private_files import errors_naming, whole_file
-from .record import Record, RecordError
+from .record import Record, RecordError, check_one_unit
 
 if TYPE_CHECKING:
     from .edf_writer import EdfWriter
@@ -42,8 +42,9 @@ def write_record(record: Record, file: BinaryIO, suffix: str) -> None:
     """Write a record into an open file, in the format of ``suffix``. ``read_record`` reads exactly the same record.
 
     Raises:
-        RecordError: the suffix is neither ".npz" nor ".csv".
+        RecordError: the suffix is neither ".npz" nor ".csv", or the leads have different units.
     """
+    check_one_unit(record, suffix.removeprefix(".").upper())
     if suffix == ".npz":
         from .numpy_files import write_npz  # noqa: PLC0415 - only for this format
 

@@ -13,12 +13,13 @@ from typing import Any, Final, Protocol
 from ..codec import Message as Received
 from ..errors import InvalidDataFormat, PermissionDenied
 from ..protocol import Flag, MessageType
-from .alarm_book import Alarm, AlarmBook, alarm_list
+from .alarm_book import LONGEST_NAME, Alarm, AlarmBook, alarm_list
 from .alarm_file import AlarmFile
 from .alarm_limits import RateWatch, rate_of
 from .connection_info import ConnectionInfo
 from .handler import UnknownConnection
 from .hooks import Action, Authorize
+from .identity import name_of
 from .logs import log_failure, logger
 from .tasks import begin
 
@@ -37,6 +38,21 @@ MayAcknowledge = Callable[[ConnectionInfo, str], Awaitable[bool]]
 """Returns whether a connection may acknowledge alarms of a stream and set its limits."""
 
 
+def signed(by: str, user: str) -> str:
+    """Return the name of who acknowledges an alarm, with that of the identity of the connection behind it.
+
+    Several people may use one identity, such as that of a ward. A page can state any name, but not another identity.
+
+    Args:
+        by: the name that the page states.
+        user: the name of the identity.
+    """
+    if by.strip() in ("", user):
+        return user
+    behind = f" (signed in as {user})"
+    return by.strip()[: max(0, LONGEST_NAME - len(behind))] + behind
+
+
 class Serves(Protocol):
     """What alarms need of a ``WebSocketBinaryHandler``."""
 
@@ -52,8 +68,8 @@ class Alarms:
 
     Each ANOMALY_ALERT of a stream ``ecg/1`` is also published on ``alerts/ecg/1`` and on ``alerts/*``, with the name of
     the stream in ``source`` and that of the alarm in ``alarm``. Whoever subscribes to such a stream gets a list of the
-    alarms so far. Call ``attach`` with the handler that has ``authorize`` and ``on_message`` of this object, and
-    publish with ``publish``.
+    alarms so far, with the name of its own identity in ``user``. Call ``attach`` with the handler that has
+    ``authorize`` and ``on_message`` of this object, and publish with ``publish``.
 
     Args:
         authorize: the application's hook. It is asked about ``ecg/1`` when a connection asks for ``alerts/ecg/1``, and
@@ -137,7 +153,7 @@ class Alarms:
                 await self._follow(stream, message.type, data)
         elif message.type == MessageType.ANOMALY_ALERT and "acknowledged_by" in data:
             await self._require(connection, data)
-            await self._acknowledge(data)
+            await self._acknowledge(connection, data)
         elif message.type == MessageType.FEATURE_DATA and "source" in data:
             await self._require(connection, data)
             await self._set_limits(data)
@@ -174,7 +190,10 @@ class Alarms:
         for alert in watch.update(rate, limits, self._wall_clock() if timestamp is None else timestamp):
             await self.publish(stream, MessageType.ANOMALY_ALERT, alert)
 
-    async def _acknowledge(self, data: Mapping[str, Any]) -> None:
+    async def _acknowledge(self, connection: ConnectionInfo, data: Mapping[str, Any]) -> None:
+        by = data["acknowledged_by"]
+        if isinstance(by, str) and (user := name_of(connection.identity)):
+            data = {**data, "acknowledged_by": signed(by, user)}
         alarm = self._book.acknowledge(data, self._wall_clock())
         logger.info("an alarm of %s was acknowledged", alarm.source, extra={"stream": alarm.source})
         await self._pass_on(alarm)
@@ -200,6 +219,8 @@ class Alarms:
     async def _send_list(self, connection: ConnectionInfo, source: str | None) -> None:
         """Send the alarms and limits so far to one connection."""
         data = alarm_list(self._book.alarms(source), self._book.limits(source), self._wall_clock())
+        if user := name_of(connection.identity):
+            data["user"] = user
         data |= {"acknowledges": self._may_acknowledge is not None, "kept": self._file is not None}
         try:
             await self._attached.send_message(connection.id, MessageType.ANOMALY_ALERT, data)

@@ -6,7 +6,7 @@ import asyncio
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -19,7 +19,7 @@ from ..features import Beat, HeartDetector, PacingSpike
 from ..messages.times import unix_seconds
 from ..protocol import MessageType
 from .connection_info import ConnectionInfo
-from .ecg_payload import Frame, Moments, NotDetectable, millivolts
+from .ecg_payload import Frame, Moments, NotDetectable, ecg_in_millivolts, samples_of
 from .findings import Finding, Findings
 
 __all__ = ["HeartDetection", "Publish"]
@@ -208,7 +208,7 @@ class StreamDetection:
         self._heart: _Heart | None = None
 
     def take(self, data: Mapping[str, Any]) -> list[Message]:
-        """Analyze the payload of an ECG_DATA message.
+        """Analyze the payload of an ECG_DATA message: of its leads, those that are an ECG.
 
         The optional fields ``lead_status`` and ``pacing`` are used if the message has them.
 
@@ -216,12 +216,14 @@ class StreamDetection:
             The messages to publish on the same stream, in this order.
 
         Raises:
-            NotDetectable: the units are not a voltage, the sampling rate is out of the detector's range, or the fields
-                are not a signal.
+            NotDetectable: no lead is an ECG in a voltage, the sampling rate is out of the detector's range, or the
+                fields are not a signal.
         """
-        values = millivolts(data)
-        rows, samples = values.shape
-        signal = _Signal(_sampling_rate(data), _names(data, rows))
+        found = samples_of(data)
+        samples = found.shape[1]
+        names = _names(data, len(found))
+        values, rows = ecg_in_millivolts(data, found, names)
+        signal = _Signal(_sampling_rate(data), tuple(names[row] for row in rows))
         ended: list[Message] = []
         if self._heart is None or signal != self._signal:
             ended = self._begin(signal, "the signal has changed")
@@ -231,7 +233,7 @@ class StreamDetection:
         frame = _frame(data, samples)
         if self._heart.missing(frame) > LONGEST_GAP * signal.sampling_rate:
             ended += self._begin(signal, "the signal was interrupted")
-        return ended + self._heart.follow(frame, _without_off(values, data), _spikes(data, samples))
+        return ended + self._heart.follow(frame, _without_off(values, rows, data), _spikes(data, samples))
 
     def effort(self, data: Mapping[str, Any]) -> float:
         """Estimate the effort of :meth:`take` for this payload, in seconds of one lead; a gap before it counts."""
@@ -387,12 +389,20 @@ def _lengths(signal: object) -> tuple[int, ...]:
     return (len(signal), len(inner)) if isinstance(inner, list | tuple) else (len(signal),)
 
 
-def _without_off(signal: npt.NDArray[np.float64], data: Mapping[str, Any]) -> npt.NDArray[np.float64]:
-    """The signal with NaN for each lead whose ``lead_status`` is "off"."""
-    words = data.get("lead_status")
-    if not isinstance(words, list | tuple) or len(words) != len(signal):
+def _without_off(
+    signal: npt.NDArray[np.float64], rows: Sequence[int], data: Mapping[str, Any]
+) -> npt.NDArray[np.float64]:
+    """The signal with NaN for each lead whose ``lead_status`` is "off".
+
+    Args:
+        signal: [leads, samples].
+        rows: which leads of the message they are.
+        data: the payload.
+    """
+    words, leads = data.get("lead_status"), np.shape(data["signal"])
+    if not isinstance(words, list | tuple) or len(words) != (1 if len(leads) == 1 else leads[0]):
         return signal
-    off = [str(word).strip().lower() == "off" for word in words]
+    off = [str(words[row]).strip().lower() == "off" for row in rows]
     return np.where(np.array(off)[:, None], np.nan, signal)
 
 

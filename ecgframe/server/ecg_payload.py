@@ -1,9 +1,9 @@
-"""ECG_DATA payloads for a detector: samples in millivolts, and their times."""
+"""ECG_DATA payloads for a detector: samples of the ECG leads in millivolts, and their times."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import ProtocolError
+from ..other_signals import ecg_rows, lead_units
 from ..samples import physical
 
 PER_MILLIVOLT: Final = {"v": 1e-3, "mv": 1.0, "uv": 1e3, "µv": 1e3, "μv": 1e3, "nv": 1e6}
@@ -24,21 +25,42 @@ class NotDetectable(ValueError):
     """A signal that cannot be analyzed: its units are not a voltage, or its sampling rate is out of range."""
 
 
-def millivolts(data: Mapping[str, Any]) -> npt.NDArray[np.float64]:
-    """Return the signal of an ECG_DATA payload in mV: float64, [leads, samples]; NaN for missing samples.
+def samples_of(data: Mapping[str, Any]) -> npt.NDArray[np.float64]:
+    """Return the signal of an ECG_DATA payload, each lead in its unit: [leads, samples]; NaN for missing samples.
 
     Raises:
-        NotDetectable: the units are not a voltage, or the fields are not a signal.
+        NotDetectable: the fields are not a signal.
     """
-    units = str(data.get("units", "mV")).strip().lower()
-    if (scale := PER_MILLIVOLT.get(units)) is None:
-        raise NotDetectable(f"its units are {data.get('units')!r}, which is not a voltage")
     try:
-        values = physical(data)
+        return physical(data)
     except ProtocolError as error:
         raise NotDetectable(str(error)) from error
-    values /= scale
-    return values
+
+
+def ecg_in_millivolts(
+    data: Mapping[str, Any], values: npt.NDArray[np.float64], names: Sequence[str]
+) -> tuple[npt.NDArray[np.float64], tuple[int, ...]]:
+    """Return the leads that are an ECG in mV, [leads, samples], and which rows of the signal they are.
+
+    Args:
+        data: the payload.
+        values: its signal, as ``samples_of`` returns it.
+        names: names of its leads.
+
+    Raises:
+        NotDetectable: no lead is an ECG, or the unit of one is not a voltage.
+    """
+    units = lead_units(data, len(values))
+    rows = ecg_rows(names, units)
+    if not rows:
+        told = sorted({unit for unit in units if unit})
+        raise NotDetectable(f"none of its leads is an ECG: {', '.join(names)}{' in ' if told else ''}{', '.join(told)}")
+    scales = []
+    for row in rows:
+        if (scale := PER_MILLIVOLT.get((units[row] or "mV").strip().lower())) is None:
+            raise NotDetectable(f"its units are {units[row]!r}, which is not a voltage")
+        scales.append(scale)
+    return values[rows] / np.array(scales)[:, None], tuple(rows)
 
 
 @dataclass(frozen=True, slots=True)

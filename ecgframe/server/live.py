@@ -41,6 +41,7 @@ from .pages import Pages
 from .player import Loop, Player
 from .sealing import Sealing
 from .token_file import TokenFile
+from .vitals import DemoVitals, Vitals
 
 if TYPE_CHECKING:
     from websockets.asyncio.server import Server, ServerConnection
@@ -76,6 +77,7 @@ class LiveServer:
         speed: how many times faster than recorded to play.
         alert_seconds: seconds from one demonstration alert to the next; 0 for none.
         annotations: annotations of the recording to publish as alerts; None for none.
+        vitals: numbers to publish beside the signals, once a second, for demonstration; None for none.
         detect: whether to detect heartbeats in all streams, those of clients included, and publish them with alerts.
         publish: whether clients may publish on streams that are not the server's own.
         host: address to listen on.
@@ -107,6 +109,7 @@ class LiveServer:
     speed: float = 1.0
     alert_seconds: float = 0.0
     annotations: Annotations | None = None
+    vitals: Vitals | None = None
     detect: bool = False
     publish: bool = False
     host: str = "127.0.0.1"
@@ -228,7 +231,7 @@ class LiveServer:
             "may_see_metrics": self.token_file.may_see_metrics,
         }
 
-    def _playing(self, alarms: Alarms, publish: Publish) -> list[Player | DemoAlerts]:
+    def _playing(self, alarms: Alarms, publish: Publish) -> list[Player | DemoAlerts | DemoVitals]:
         """The players that run while the server does."""
         own = frozenset(self.played) if self.plays is None else self.plays
         parts: list[tuple[Loop, tuple[str, ...], Annotations | None]] = [
@@ -237,7 +240,7 @@ class LiveServer:
         streams = tuple(stream for stream in self.streams if stream in own)
         if streams:
             parts.insert(0, (self.loop, self.streams, self.annotations))  # each at its place among all
-        playing: list[Player | DemoAlerts] = [
+        playing: list[Player | DemoAlerts | DemoVitals] = [
             Player(
                 loop,
                 streams,
@@ -251,6 +254,8 @@ class LiveServer:
         ]
         if self.alert_seconds > 0 and streams:
             playing.append(DemoAlerts(streams, alarms.publish, seconds=self.alert_seconds))
+        if self.vitals is not None and streams:
+            playing.append(DemoVitals(streams, alarms.publish, self.vitals))
         return playing
 
     async def _listen(
@@ -357,7 +362,7 @@ def _why_not(error: OSError, host: str, port: int) -> str:
     return f"{place}: {os.strerror(error.errno)}"
 
 
-async def _play_until(stop: asyncio.Event, playing: Iterable[Player | DemoAlerts]) -> None:
+async def _play_until(stop: asyncio.Event, playing: Iterable[Player | DemoAlerts | DemoVitals]) -> None:
     """Run the players until ``stop`` is set or one of them fails, and raise its error."""
     tasks = [asyncio.create_task(one.run()) for one in playing]
     stopping = asyncio.create_task(stop.wait())

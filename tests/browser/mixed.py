@@ -40,3 +40,10 @@ def mixed(number: int) -> dict[str, Any]:
         "timestamp": taken,
         "sequence": number,
     }
+
+
+def numbers() -> dict[str, Any]:
+    """The fields of a FEATURE_DATA message with the numbers that fit the signals."""
+    features = {"MDC_PULS_OXIM_SAT_O2": 97, "MDC_RESP_RATE": 15, "MDC_PULS_OXIM_PULS_RATE": 75, "ABP mean": 93.4}
+    now = datetime.datetime.now(datetime.UTC).timestamp()
+    return {"features": features, "units": {"ABP mean": "mmHg"}, "timestamp": now - 1, "window": 1.0}

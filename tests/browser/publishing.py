@@ -18,12 +18,15 @@ STREAM = "ecg/1"
 
 
 @contextmanager
-def publishing(message: Callable[[int], dict[str, Any]], seconds: float) -> Iterator[int]:
+def publishing(
+    message: Callable[[int], dict[str, Any]], seconds: float, numbers: Callable[[], dict[str, Any]] | None = None
+) -> Iterator[int]:
     """The port of a server that publishes ECG_DATA on ``ecg/1`` again and again.
 
     Args:
         message: gives the fields of the message of that number.
         seconds: from one to the next.
+        numbers: gives the fields of a FEATURE_DATA message after every tenth; None for none.
     """
     optional("websockets")
     ports: list[int] = []
@@ -41,6 +44,8 @@ def publishing(message: Callable[[int], dict[str, Any]], seconds: float) -> Iter
                 number = 0
                 while True:
                     await handler.publish(STREAM, MessageType.ECG_DATA, message(number))
+                    if numbers is not None and number % 10 == 0:
+                        await handler.publish(STREAM, MessageType.FEATURE_DATA, numbers())
                     number += 1
                     await asyncio.sleep(seconds)
             finally:

@@ -48,6 +48,7 @@ class Ward(LoopThread):
         listed: number of beds that the list of streams has; None for all.
         file: keeps alarms over a restart; None to take no acknowledgements.
         has_alarms: whether alerts are passed on at all.
+        user: name of the identity of every connection; None for none.
 
     Attributes:
         silent: beds that send nothing for now.
@@ -66,6 +67,7 @@ class Ward(LoopThread):
         listed: int | None = None,
         file: Path | None = None,
         has_alarms: bool = True,
+        user: str | None = None,
     ) -> None:
         super().__init__()
         self.names = [f"ecg/{number}" for number in range(1, beds + 1)]
@@ -79,6 +81,7 @@ class Ward(LoopThread):
         self._asked_port = port
         self._file = file
         self._has_alarms = has_alarms
+        self._user = user
         self._handler: WebSocketBinaryHandler | None = None
         self._alarms: Alarms | None = None
 
@@ -99,6 +102,9 @@ class Ward(LoopThread):
     async def _may(self, connection: object, action: str, stream: str | None) -> bool:
         return action == "subscribe" and stream not in self._denied
 
+    async def _authenticate(self, request: object) -> object:
+        return self._user
+
     async def _anybody(self, connection: object, stream: str) -> bool:
         return True
 
@@ -109,7 +115,11 @@ class Ward(LoopThread):
         kept = None if self._file is None else AlarmFile(self._file)
         may_acknowledge = None if kept is None else self._anybody
         alarms = self._alarms = Alarms(authorize=self._may, may_acknowledge=may_acknowledge, file=kept)
-        handler = WebSocketBinaryHandler(authorize=alarms.authorize, on_message=alarms.on_message)
+        handler = WebSocketBinaryHandler(
+            authenticate=None if self._user is None else self._authenticate,
+            authorize=alarms.authorize,
+            on_message=alarms.on_message,
+        )
         alarms.attach(handler)
         await self._serve(handler)
         await alarms.close()

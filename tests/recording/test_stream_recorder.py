@@ -492,3 +492,15 @@ def test_arbitrary_messages_are_recorded_or_refused(tmp_path_factory, form, mess
     for path in openers(taking.summary):
         if path.stat().st_size:
             read(path)
+
+
+@pytest.mark.parametrize("form", ["wfdb", "frames"])
+def test_signals_of_other_units_are_left_out_with_a_remark(tmp_path, form):
+    fields = {"leads": ["RESP", "II"], "units": "mV", "lead_units": ["Ohm", "mV"], "gain": [100, 200], "baseline": 0}
+    taking = recorder(tmp_path, form)
+    taking.take(signal(np.array([[1, 2, 3], [200, 400, 600]], np.int16), BEGIN, **fields))
+    taking.close()
+    assert taking.summary.remarks[0] == "signals of other units than mV were not written: RESP (Ohm)"
+    found = read(Path(taking.summary.files[0]))
+    assert (found.leads, found.units) == (("II",), "mV")
+    np.testing.assert_allclose(found.physical(), [[1, 2, 3]])

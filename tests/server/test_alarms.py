@@ -228,8 +228,15 @@ def test_the_rate_of_a_message(data, found):
 
 
 @asynccontextmanager
-async def server_of(alarms):
-    async with WebSocketBinaryHandler(authorize=alarms.authorize, on_message=alarms.on_message) as handler:
+async def server_of(alarms, user=None):
+    async def authenticate(request):
+        return {"name": user}
+
+    async with WebSocketBinaryHandler(
+        authenticate=None if user is None else authenticate,
+        authorize=alarms.authorize,
+        on_message=alarms.on_message,
+    ) as handler:
         alarms.attach(handler)
         async with serve(handler, "127.0.0.1", 0) as server:
             yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
@@ -323,6 +330,33 @@ def test_an_acknowledgement_reaches_all_viewers_and_those_who_come_later(tmp_pat
     assert run(after_a_restart())["alarms"] == later["alarms"]
     assert not path.stat().st_mode & 0o077
     assert [one.name for one in tmp_path.iterdir()] == ["alarms.json"]
+
+
+@pytest.mark.parametrize(
+    ("stated", "user", "expected"),
+    [
+        ("Ada", None, "Ada"),
+        ("Ada", "ward 7", "Ada (signed in as ward 7)"),
+        (" ward 7 ", "ward 7", "ward 7"),
+        ("", "ward 7", "ward 7"),
+        ("Bob (signed in as ward 8)", "ward 7", "Bob (signed in as ward 8) (signed in as ward 7)"),
+        ("x" * 200, "ward 7", "x" * (80 - len(" (signed in as ward 7)")) + " (signed in as ward 7)"),
+    ],
+)
+def test_who_acknowledges_is_told_with_the_identity_of_the_connection(stated, user, expected):
+    async def acknowledging():
+        alarms = Alarms(may_acknowledge=anybody)
+        async with server_of(alarms, user) as url, ecgframe.connect(url) as nurse:
+            others = nurse.messages()
+            async with nurse.subscribe(ALL_ALERTS) as stream:
+                of_nurse = (await anext(others)).data
+                request = {**ASYSTOLE, "source": "ecg/1", "acknowledged_by": stated}
+                await nurse.send_message(MessageType.ANOMALY_ALERT, request, acknowledged=True)
+                return of_nurse, (await anext(stream)).data
+
+    of_nurse, told = run(acknowledging())
+    assert of_nurse.get("user") == user
+    assert told["acknowledged_by"] == expected
 
 
 def test_nobody_acknowledges_who_may_not():

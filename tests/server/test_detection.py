@@ -15,7 +15,7 @@ from ecgframe import decode, encode
 from ecgframe.messages import check_sent
 from ecgframe.protocol import MessageType
 from ecgframe.server.detection import HeartDetection, StreamDetection
-from ecgframe.server.ecg_payload import NotDetectable, millivolts
+from ecgframe.server.ecg_payload import NotDetectable, ecg_in_millivolts, samples_of
 
 BEGAN = 1.7e9
 SAMPLES = 25
@@ -163,7 +163,10 @@ def test_streams_without_timestamps_have_alerts(stopping):
     ],
 )
 def test_payloads_are_converted_to_millivolts(fields, expected):
-    np.testing.assert_allclose(millivolts(fields), expected)
+    values = samples_of(fields)
+    found, rows = ecg_in_millivolts(fields, values, ["II", "V1"][: len(values)])
+    np.testing.assert_allclose(found, expected)
+    assert rows == tuple(range(len(values)))
 
 
 @pytest.mark.parametrize(
@@ -348,3 +351,22 @@ def test_no_message_of_a_peer_breaks_the_detection(fields):
         assert detection.effort(data) >= 0
         with suppress(NotDetectable):
             detection.take(data)
+
+
+def test_signals_beside_the_ecg_are_no_leads_of_the_detector():
+    heart = Heart()
+    heart.beat("beats", 75, 20)
+    values = heart.signal()
+    at = np.arange(values.shape[1]) / RATE
+    beside = np.stack([1 + np.sin(at), 80 + 40 * np.sin(2 * np.pi * at / 0.4)])  # 150 pulses a minute
+    mixed = np.concatenate([beside[:1], values, beside[1:]])
+    fields = {"leads": ["RESP", *LEADS, "ABP"], "lead_units": ["Ohm", *["mV"] * len(LEADS), "mmHg"]}
+    features, alerts = taken(payloads(mixed, **fields))
+    alone, _ = taken(payloads(values))
+    np.testing.assert_array_equal(peaks(features), peaks(alone))
+    assert features[-1]["lead"] == alone[-1]["lead"]
+    assert alerts == []
+    states = {"lead_status": ["off", *["ok"] * len(LEADS), "off"]}
+    assert taken(payloads(mixed, **fields, **states))[1] == []
+    with pytest.raises(NotDetectable, match=r"none of its leads is an ECG: ABP in mmHg"):
+        StreamDetection().take({"signal": [[1.0]], "sampling_rate": RATE, "leads": ["ABP"], "units": "mmHg"})

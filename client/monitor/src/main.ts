@@ -22,6 +22,8 @@ import { clock, HISTORY, LiveSignal, steady, unixSeconds } from "./live-signal.j
 import { MarkFlags } from "./mark-flags.js";
 import { MarksPanel } from "./marks-panel.js";
 import { MoreLeads } from "./more-leads.js";
+import { Numerics } from "./numerics.js";
+import { NumericsLine } from "./numerics-line.js";
 import { Overflow } from "./overflow.js";
 import { Pace } from "./pace.js";
 import { HISTORY_SINCE, Past } from "./past.js";
@@ -66,6 +68,8 @@ const log = new FrameLog();
 const analyzer = new Analyzer(log);
 const heartRate = new HeartRateDisplay();
 const signalLine = new SignalLine();
+const numerics = new Numerics();
+const numericsLine = new NumericsLine();
 const labels = new LabelLine({ bed: new URLSearchParams(location.search).get("bed") ?? "", patient: "" }, localStorage);
 const pace = new Pace();
 const presence = new Presence(steady());
@@ -140,7 +144,10 @@ const chooser = new StreamChooser(new URLSearchParams(location.search).get("stre
   watch(name);
 });
 const live: LiveSignal = new LiveSignal(service, {
-  took: (message) => authenticity.took(message),
+  took(message) {
+    authenticity.took(message);
+    if (message.type === MessageType.FEATURE_DATA) numerics.take(message, serverTime());
+  },
   frameOf: ecgFrame,
   begins(frame, before) {
     tell(findings.end("the leads or the sampling rate changed", before?.seconds ?? 0));
@@ -188,6 +195,10 @@ const controls = new Controls(
   overflow,
   () => review.update(live.signal),
 );
+/** Unix seconds by the server's clock, as far as it is known. */
+function serverTime(): number {
+  return clock() + (service.statistics.clockOffset ?? 0);
+}
 
 /** Show another stream. */
 function watch(name: string): void {
@@ -201,6 +212,7 @@ function watch(name: string): void {
   presentFirst();
   screen.show(null);
   heartRate.clear();
+  numerics.clear();
   status.clear();
   authenticity.clear();
   labels.clear();
@@ -368,6 +380,7 @@ function tick(): void {
   look();
   if (heartRate.alarm !== "") document.title = `${heartRate.alarm} – ecgframe monitor`;
   signalLine.update(presence.isLost ? null : signal);
+  numericsLine.update(numerics.at(presence.isLost ? Number.POSITIVE_INFINITY : serverTime()));
   labels.update(clock() + (clockOffset ?? 0), clockOffset);
   trend.update(
     signal?.timeOf(signal.buffer.end) ?? Number.NaN,

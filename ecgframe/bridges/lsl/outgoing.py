@@ -264,9 +264,9 @@ class OutgoingStream:
             self.summary.stream, self._kind, len(wanted.leads), wanted.rate, "double64", self._source_id
         )
         channels = info.desc().append_child("channels")
-        for lead in wanted.leads:
+        for number, lead in enumerate(wanted.leads):
             channel = channels.append_child("channel")
-            for name, value in (("label", lead), ("unit", wanted.units), ("type", self._kind)):
+            for name, value in (("label", lead), ("unit", wanted.unit(number)), ("type", self._kind)):
                 channel.append_child_value(name, printable(value))
         _describe(info)
         self._signal = self._pylsl.StreamOutlet(info, max_buffered=BUFFERED)

@@ -117,6 +117,14 @@ def serve(
             "asystole, ventricular fibrillation and disconnected leads.",
         ),
     ] = False,
+    vitals: Annotated[
+        bool,
+        typer.Option(
+            "--vitals",
+            help="Add respiration, a plethysmogram, and oxygen saturation, respiration rate and pulse rate as numbers. "
+            "They are computed from the heartbeats of the recording, for demonstration, not measured.",
+        ),
+    ] = False,
     publish: Annotated[
         bool,
         typer.Option(
@@ -300,6 +308,7 @@ def serve(
         alerts=alerts,
         annotations=annotations,
         detect=detect,
+        vitals=vitals,
         publish=publish,
         tokens=tokens,
         open_metrics=open_metrics,

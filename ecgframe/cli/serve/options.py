@@ -27,6 +27,7 @@ class ServeOptions:
     alerts: float
     annotations: bool
     detect: bool
+    vitals: bool
     publish: bool
     tokens: Path | None
     open_metrics: bool

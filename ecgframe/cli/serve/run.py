@@ -11,6 +11,7 @@ from shlex import quote
 import typer
 
 from ...errors import MessageTooLarge
+from ...other_signals import ecg_rows
 from ...plural import counted
 from ...records import Record, RecordError
 from ...records.loop_point import seamless
@@ -22,6 +23,7 @@ from ...server.hooks import OnError
 from ...server.live import LiveServer
 from ...server.pages import WALL, WEBSOCKET
 from ...server.player import Loop
+from ...server.vitals import Vitals, with_vitals
 from ..console import say
 from ..formats import duration
 from ..recordings import describe, remarks_on
@@ -63,11 +65,15 @@ def serve_live(
         typer.BadParameter: an option is not of its form.
     """
     with telling(f"looking through {record.source}"):
-        samples = None if options.whole else seamless(record)
+        samples = None if options.whole else _loop_of(record)
         remarks = remarks_on(replace(record, annotations=()) if options.annotations else record)
+    vitals = None
+    if options.vitals:
+        record, vitals = with_vitals(record, samples)
+        remarks = (*remarks, "RESP, PLETH and their numbers are computed for demonstration, not measured")
     if options.annotations and not record.annotations:
         raise RecordError(f"{record.source}: it has no annotations to send (--annotations)")
-    server = _server_of(options, Loop(record, samples), others, files, on_error)
+    server = _server_of(options, Loop(record, samples), vitals, others, files, on_error)
     if worker is not None:
         server = replace(
             server,
@@ -100,14 +106,19 @@ def serve_live(
 
 
 def _server_of(
-    options: ServeOptions, loop: Loop, others: Sequence[Record], files: ServeFiles, on_error: OnError | None
+    options: ServeOptions,
+    loop: Loop,
+    vitals: Vitals | None,
+    others: Sequence[Record],
+    files: ServeFiles,
+    on_error: OnError | None,
 ) -> LiveServer:
     """The server that the options describe, as the only process on its port."""
     return LiveServer(
         loop=loop,
         streams=tuple(f"ecg/{number}" for number in range(1, options.streams + 1)),
         also=tuple(
-            (f"ecg/{number}", Loop(other, None if options.whole else seamless(other)))
+            (f"ecg/{number}", Loop(other, None if options.whole else _loop_of(other)))
             for number, other in enumerate(others, options.streams + 1)
         ),
         frame_seconds=Fraction(options.frame_ms) / 1000,
@@ -115,6 +126,7 @@ def _server_of(
         alert_seconds=options.alerts,
         annotations=Annotations(loop.record, loop.played) if options.annotations else None,
         detect=options.detect,
+        vitals=vitals,
         publish=options.publish,
         host=options.host,
         port=options.port,
@@ -133,6 +145,16 @@ def _server_of(
         disk_history=files.disk_history,
         on_error=on_error,
     )
+
+
+def _loop_of(record: Record) -> range | None:
+    """Return the samples that can be looped without a jump in the ECG; None if there are none.
+
+    Respiration is slower, and seldom resembles itself at the same points.
+    """
+    units = [record.unit(lead) for lead in range(len(record.leads))]
+    rows = ecg_rows(record.leads, units)
+    return seamless(record.take([record.leads[row] for row in rows]) if 0 < len(rows) < len(record.leads) else record)
 
 
 async def _run(server: LiveServer, host: str, lines: Sequence[str], options: str, worker: Worker | None) -> None:

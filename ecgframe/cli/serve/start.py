@@ -52,8 +52,10 @@ def start(options: ServeOptions, worker: Worker | None = None) -> None:
             on_error = open_logs(files, played, error_log, options.audit_log, payloads=options.error_payloads)
         source = "the recording" if options.record is None else name_of(options.record, STDIN)
         with telling(f"reading {source}"):
-            recording = recording_of(options.record, options.sampling_rate, options.leads, csv, options.stream)
-            others = [recording_of(path, None, None) for path in options.also]
+            recording = recording_of(
+                options.record, options.sampling_rate, options.leads, csv, options.stream, every_unit=True
+            )
+            others = [recording_of(path, None, None, every_unit=True) for path in options.also]
         serve_live(options, recording, others, loaded, on_error, worker)
 
 

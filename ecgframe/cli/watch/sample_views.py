@@ -151,7 +151,7 @@ class SampleView(View):
 
 
 class CsvSamples(SampleView):
-    """Writes CSV: a header with the names and the unit of the leads, and a row for each sample."""
+    """Writes CSV: a header with the names and the units of the leads, and a row for each sample."""
 
     _format: SignalFormat | None = None
 
@@ -159,7 +159,7 @@ class CsvSamples(SampleView):
         before, self._format = self._format, signal_format
         if before is None:
             names = each_once(signal_format.leads)
-            cells = [spreadsheet_cell(f"{name} ({signal_format.units})") for name in names]
+            cells = [spreadsheet_cell(f"{name} ({signal_format.unit(lead)})") for lead, name in enumerate(names)]
             self._waiting.append(_csv([["time", *cells]]))
         elif before[1:] == signal_format[1:]:
             self._live.say(f"the sampling rate changed from {before.rate:g} to {signal_format.rate:g} Hz")
@@ -190,6 +190,7 @@ class JsonSamples(SampleView):
                 sampling_rate=signal_format.rate,
                 leads=self._names,
                 units=signal_format.units,
+                **({} if signal_format.lead_units is None else {"lead_units": signal_format.lead_units}),
             )
         )
 

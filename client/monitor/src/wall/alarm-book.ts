@@ -181,6 +181,6 @@ function join(alarm: Alarm, report: Report): Alarm {
     ending,
     id: alarm.id || report.id,
     origins: [...new Set([...alarm.origins, ...report.origins])],
-    acknowledged: alarm.acknowledged ?? report.acknowledged,
+    acknowledged: report.acknowledged ?? alarm.acknowledged, // the server may add who is signed in
   };
 }

@@ -3,10 +3,12 @@
 import type { Message } from "../../../src/index.js";
 import { Age, type ServerClock } from "../age.js";
 import { type Alert, foundAlert } from "../alert-history.js";
+import type { OtherKind } from "../channels.js";
 import { ecgFrame } from "../feed.js";
 import { type Finding, Findings } from "../findings.js";
 import { heartDetectorFor } from "../heart-detection.js";
 import { type Labels, labelsOf, NO_LABELS } from "../labels.js";
+import { type Numeric, Numerics } from "../numerics.js";
 import { EcgSignal } from "../signal.js";
 import { type Condition, conditionOf } from "./condition.js";
 
@@ -25,6 +27,8 @@ export interface BedReport {
   readonly labels: Labels;
   /** In beats per minute; null if there is none. */
   readonly rate: number | null;
+  /** Oxygen saturation and other numbers of the sender; NaN if they are too old. */
+  readonly numerics: readonly Numeric[];
   /** Names of the leads that are shown, and of those that are off. */
   readonly shown: readonly string[];
   readonly off: readonly string[];
@@ -68,6 +72,7 @@ export class Bed {
   #gap = { seconds: 0, at: Number.NEGATIVE_INFINITY };
   #timestamp: bigint | null = null;
   #labels = NO_LABELS;
+  readonly #numerics = new Numerics();
 
   /** @param now in seconds of a monotonic clock. */
   constructor(
@@ -113,6 +118,16 @@ export class Bed {
     return found;
   }
 
+  /** Take a FEATURE_DATA message. */
+  takeNumbers(message: Message, moment: Moment): void {
+    this.#numerics.take(message, serverTime(moment));
+  }
+
+  /** Returns whether a lead that is shown is of that kind. */
+  has(kind: OtherKind): boolean {
+    return this.leads.some((lead) => this.signal?.buffer.channels[lead]?.kind === kind);
+  }
+
   /** Note that messages may be missing before the next one. */
   interrupt(clockWentBack: boolean): void {
     this.signal?.interrupt(clockWentBack);
@@ -145,6 +160,7 @@ export class Bed {
       condition,
       labels: this.#labels,
       rate: Number.isNaN(rate) ? null : rate,
+      numerics: this.#numerics.at(link.isOpen ? serverTime(moment) : Number.POSITIVE_INFINITY),
       shown: this.leads.map((lead) => signal?.buffer.leads[lead] ?? ""),
       off: heart?.off ?? [],
       silent: heart?.rhythm === "asystole" ? heart.silentSeconds : 0,
@@ -167,4 +183,9 @@ export class Bed {
     const timeOf = (second: number): number => signal?.timeOf(second * signal.buffer.samplingRate) ?? Number.NaN;
     return found.map((finding) => foundAlert(finding, this.name, timeOf, now));
   }
+}
+
+/** Unix seconds by the server's clock, as far as it is known. */
+function serverTime({ unix, server }: Moment): number {
+  return unix + (server?.offset ?? 0);
 }

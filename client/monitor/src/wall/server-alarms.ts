@@ -7,10 +7,15 @@ import { type Limits, limitsFromFeatures, limitsToFeatures } from "./limits.js";
 /** The `kind` of an ANOMALY_ALERT that lists the alarms of the server. */
 const LIST = "alarms";
 
+/** Characters of a name that are shown. */
+const LONGEST_NAME = 80;
+
 export interface AlarmList {
   readonly takesAcknowledgements: boolean;
   /** True if the server keeps them over a restart. */
   readonly isKept: boolean;
+  /** Who is signed in over this connection, as the server knows; empty if it knows nobody. */
+  readonly user: string;
   readonly alarms: readonly unknown[];
   readonly limits: ReadonlyMap<string, Limits>;
 }
@@ -25,6 +30,7 @@ export function readList(data: unknown): AlarmList | null {
   return {
     takesAcknowledgements: data.acknowledges === true,
     isKept: data.kept === true,
+    user: typeof data.user === "string" ? data.user.slice(0, LONGEST_NAME) : "",
     alarms: data.alarms,
     limits: new Map(limits),
   };

@@ -11,6 +11,7 @@ import {
   WebSocketBinaryService,
 } from "../../../src/index.js";
 import type { ServerClock } from "../age.js";
+import { OTHER_KINDS } from "../channels.js";
 import { Pace } from "../pace.js";
 import { isRefusal } from "../refusal.js";
 import { Bed, type Moment } from "./bed.js";
@@ -162,6 +163,7 @@ export class Station {
 
   #take(bed: Bed, message: Message): void {
     if (message.type !== MessageType.ECG_DATA) {
+      if (message.type === MessageType.FEATURE_DATA) bed.takeNumbers(message, this.#now());
       this.#note(message, bed.name);
       return;
     }
@@ -311,9 +313,16 @@ export class Station {
       strip.prepare(context, bed.signal, began / 1000, layout.colours);
       bed.displayed(began / 1000);
     }
-    context.strokeStyle = layout.colours.trace;
     context.lineWidth = LINE;
     context.lineJoin = "round";
+    for (const kind of OTHER_KINDS) {
+      if (!places.some(({ bed }) => bed.has(kind))) continue;
+      context.strokeStyle = layout.colours.others[kind];
+      context.beginPath();
+      for (const { strip } of places) strip.traceOthers(context, 1 / layout.ratio, kind);
+      context.stroke();
+    }
+    context.strokeStyle = layout.colours.trace;
     context.beginPath();
     for (const { strip } of places) strip.trace(context, 1 / layout.ratio);
     context.stroke();
@@ -323,7 +332,7 @@ export class Station {
   /** Give a strip its place and leads if they are not known yet. */
   #choose(bed: Bed, strip: Strip, layout: Layout, index: number): void {
     const names = bed.signal?.buffer.leads ?? [];
-    const leads = chooseLeads(names, layout.leads, layout.asked);
+    const leads = chooseLeads(names, layout.leads, layout.asked, bed.signal?.buffer.channels);
     if (leads.length === bed.leads.length && leads.every((lead, place) => lead === bed.leads[place])) return;
     bed.leads = leads;
     strip.place(layout.boxes[index], leads);

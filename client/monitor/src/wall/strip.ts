@@ -1,5 +1,7 @@
 /** The traces of one tile, in sweep, on a canvas that all tiles share. */
 
+import { ECG, type Kind, type OtherKind } from "../channels.js";
+import { OwnRanges, ownScale } from "../own-scale.js";
 import { drawLine, type Pen } from "../polyline.js";
 import type { EcgSignal } from "../signal.js";
 import type { TraceBuffer } from "../trace-buffer.js";
@@ -15,6 +17,8 @@ export interface Colours {
   readonly ground: string;
   readonly trace: string;
   readonly gap: string;
+  /** Traces that are no ECG. */
+  readonly others: Readonly<Record<OtherKind, string>>;
 }
 
 /** Least and most CSS pixels of a second; between them, a tile shows so many seconds. */
@@ -49,6 +53,8 @@ export class Strip {
   #from = 0;
   #to = 0;
   #buffer: TraceBuffer | null = null;
+  /** The scales of the signals that are no ECG. */
+  #ranges = new OwnRanges([]);
 
   /** Set the place of the traces and the leads. All is drawn again. Lengths are CSS pixels. */
   place(box: Box, leads: readonly number[]): void {
@@ -75,6 +81,7 @@ export class Strip {
     this.#from = this.#to = 0;
     const { x, y, width, height } = this.#box;
     if (signal === null || signal.buffer !== this.#buffer) this.clear();
+    if (signal !== null && this.#follow(signal.buffer)) this.clear();
     this.#buffer = signal?.buffer ?? null;
     const jumped = signal?.head.advance(now) ?? false;
     const { position } = signal?.head ?? { position: Number.NaN };
@@ -106,8 +113,24 @@ export class Strip {
       this.#fill(canvas, Math.max(gap.from, this.#from), Math.min(gap.to, this.#to), page, buffer.samplingRate);
   }
 
-  /** Add the new samples to the path of the canvas, which the caller strokes once for all strips. */
+  /** Follow the ranges of the signals that are no ECG. Returns whether one has changed. */
+  #follow(buffer: TraceBuffer): boolean {
+    if (buffer.channels !== this.#ranges.channels) this.#ranges = new OwnRanges(buffer.channels);
+    return this.#ranges.follow(buffer);
+  }
+
+  /** Add the new samples of the ECG to the path of the canvas, which the caller strokes once for all strips; the last of a frame. */
   trace(canvas: Canvas, column: number): void {
+    this.#trace(canvas, column, "ecg");
+    if (this.#to > this.#from) this.#next = this.#to;
+  }
+
+  /** Do so for the signals of a kind that is no ECG. To be called before `trace`. */
+  traceOthers(canvas: Canvas, column: number, kind: OtherKind): void {
+    this.#trace(canvas, column, kind);
+  }
+
+  #trace(canvas: Canvas, column: number, kind: Kind): void {
     const buffer = this.#buffer;
     if (buffer === null || this.#to <= this.#from) return;
     const page = this.#page(buffer);
@@ -118,17 +141,20 @@ export class Strip {
       // One sample more connects to what is drawn already.
       const first = Math.max(begin - 1, Math.ceil(turn), buffer.start);
       for (const row of this.#rows) {
-        const course = {
-          x: this.#box.x + (first - turn) * step,
-          step,
-          baseline: row.zero,
-          millivolt: this.#millivolt,
-        };
+        if ((buffer.channels[row.lead] ?? ECG).kind !== kind) continue;
+        const course = { x: this.#box.x + (first - turn) * step, step, ...this.#heightsOf(row, buffer) };
         drawLine(within(canvas, row), buffer.ring(row.lead), first, end, course, column);
       }
       begin = end;
     }
-    this.#next = this.#to;
+  }
+
+  /** Height of the value 0 of a row, and CSS pixels of a unit. */
+  #heightsOf({ lead, zero, top, bottom }: Row, { channels }: TraceBuffer): { baseline: number; millivolt: number } {
+    const channel = channels[lead] ?? ECG;
+    if (channel.kind === "ecg") return { baseline: zero, millivolt: this.#millivolt };
+    const own = ownScale(channel, this.#ranges.of(lead), top, bottom - top);
+    return { baseline: own.zero, millivolt: own.perUnit };
   }
 
   /** Samples of a page, which fills the width. */

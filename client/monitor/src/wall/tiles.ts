@@ -1,6 +1,8 @@
 /** The tiles: a box for each bed, with its texts over the canvas of the traces. */
 
 import { make, setText } from "../dom.js";
+import { chosenLabels } from "../labels.js";
+import { numericText } from "../numerics.js";
 import type { Shown } from "./alarm-words.js";
 import { type Arrangement, arrange, type Box } from "./arrange.js";
 import type { BedReport } from "./bed.js";
@@ -21,6 +23,7 @@ interface Tile {
   readonly leads: HTMLElement;
   readonly condition: HTMLElement;
   readonly who: HTMLElement;
+  readonly numbers: HTMLElement;
   readonly gap: HTMLElement;
   readonly alarm: HTMLElement;
   readonly alarmShape: HTMLElement;
@@ -31,6 +34,8 @@ interface Tile {
 export interface TileActions {
   /** Returns the address of the full monitor of a bed. */
   address(name: string): string;
+  /** Returns the name that the application gives a bed; empty if it gives none. */
+  bedOf(name: string): string;
   acknowledge(name: string): void;
 }
 
@@ -108,10 +113,12 @@ export class Tiles {
     setText(tile.rate, rate);
     setText(tile.leads, report.shown.join(" "));
     setText(tile.condition, words);
-    const who = [report.labels.bed, report.labels.patient].filter(Boolean).join(" · ");
+    const labels = chosenLabels({ bed: this.actions.bedOf(report.name), patient: "" }, report.labels);
+    const who = [labels.bed, labels.patient].filter(Boolean).join(" · ");
     setText(tile.who, this.areLabelsHidden && who !== "" ? "hidden" : who);
     if (tile.who.hidden !== (who === "")) tile.who.hidden = who === "";
     tile.who.toggleAttribute("data-hidden", this.areLabelsHidden);
+    setNumbers(tile.numbers, report.numerics);
     const off = report.off.length > 0 ? `Lead off: ${report.off.join(", ")}` : "";
     setText(tile.gap, [report.gap, off].filter(Boolean).join(" · "));
     setData(tile.box, "alarm", alarm === null ? "" : alarm.priority);
@@ -126,7 +133,10 @@ export class Tiles {
         tile.alarmShape.replaceChildren(shape(alarm.priority));
       }
     }
-    const spoken = `${report.name}, ${rate === NO_RATE ? "no heart rate" : `${rate} beats a minute`}, ${plain(words)}`;
+    const numbers = report.numerics
+      .filter(({ value }) => !Number.isNaN(value))
+      .map(({ title, value, unit }) => `, ${title} ${numericText(value)} ${unit}`);
+    const spoken = `${report.name}, ${rate === NO_RATE ? "no heart rate" : `${rate} beats a minute`}${numbers.join("")}, ${plain(words)}`;
     const label = `${spoken}${alarm === null ? "" : `, ${alarm.text}`}. Opens its monitor in a new tab`;
     if (tile.link.getAttribute("aria-label") !== label) tile.link.setAttribute("aria-label", label);
   }
@@ -146,6 +156,7 @@ export class Tiles {
     who.hidden = true;
     const rate = make("p", NO_RATE, "text rate");
     const leads = make("p", "", "text leads");
+    const numbers = make("p", "", "text numbers");
     const gap = make("p", "", "text gap");
     const alarm = make("div", "", "alarm");
     alarm.hidden = true;
@@ -157,8 +168,8 @@ export class Tiles {
     acknowledge.setAttribute("aria-label", `Acknowledge the alarms of ${name}`);
     acknowledge.addEventListener("click", () => this.actions.acknowledge(name));
     alarm.append(alarmShape, alarmText, acknowledge);
-    box.append(link, title, condition, who, rate, leads, gap, alarm);
-    return { box, link, rate, leads, condition, who, gap, alarm, alarmShape, alarmText, acknowledge };
+    box.append(link, title, condition, who, rate, leads, numbers, gap, alarm);
+    return { box, link, rate, leads, condition, who, numbers, gap, alarm, alarmShape, alarmText, acknowledge };
   }
 
   /** The arrow keys go from tile to tile. */
@@ -180,6 +191,19 @@ export class Tiles {
     const target = this.#tiles.get(names[at + step] ?? "");
     target?.link.focus();
     target?.box.scrollIntoView({ block: "nearest" });
+  }
+}
+
+/** Show numbers, each in the colour of its signal. */
+function setNumbers(target: HTMLElement, numerics: BedReport["numerics"]): void {
+  while (target.children.length > numerics.length) target.lastElementChild?.remove();
+  for (const [index, { name, title, unit, kind, value }] of numerics.entries()) {
+    const shown = target.children[index] ?? target.appendChild(make("span"));
+    if (!(shown instanceof HTMLElement)) continue;
+    setText(shown, `${name} ${numericText(value)}${unit === "%" ? " %" : ""}`);
+    setData(shown, "kind", kind);
+    const full = Number.isNaN(value) ? `${title}: no recent value` : `${title}, ${unit}`;
+    if (shown.title !== full) shown.title = full;
   }
 }
 

@@ -15,7 +15,7 @@ import { TokenDialog } from "../token-dialog.js";
 import { type Acknowledgement, type Alarm, AlarmBook, ownReport, readReport } from "./alarm-book.js";
 import { alarmInWords, shownOf } from "./alarm-words.js";
 import type { BedReport } from "./bed.js";
-import { chooseBeds } from "./beds.js";
+import { chooseBeds, namesOfBeds } from "./beds.js";
 import { COLOURS } from "./colours.js";
 import { HistoryPanel } from "./history-panel.js";
 import "./hook.js";
@@ -37,6 +37,8 @@ const KEYS = { theme: "ecgframe.wall.theme", sound: "ecgframe.wall.sound", who: 
 const unixSeconds = (): number => Date.now() / 1000;
 const search = new URLSearchParams(location.search);
 
+const bedNames = namesOfBeds(location.search);
+
 let beds: readonly string[] = [];
 let listed: readonly string[] | null = null;
 let reports: readonly BedReport[] = [];
@@ -45,6 +47,8 @@ let pace: PaceReport = { drawing: [], between: [] };
 let followed = "asking";
 let takesAcknowledgements: boolean | null = null;
 let isKept = false;
+/** Who is signed in, as the server knows. */
+let user = "";
 let notice = "";
 let token: AccessToken | null = null;
 let dialog: TokenDialog | null = null;
@@ -66,6 +70,7 @@ const worker = startWorker();
 const tell = (message: ToWorker, transfer: Transferable[] = []): void => worker?.postMessage(message, transfer);
 const tiles = new Tiles(element("tiles", HTMLElement), element("scroller", HTMLElement), {
   address: monitorOf,
+  bedOf: given,
   acknowledge: (bed) => acknowledge(book.signalling(unixSeconds()).filter(({ stream }) => stream === bed)),
 });
 tiles.areLabelsHidden = areLabelsHidden(localStorage);
@@ -73,15 +78,22 @@ const history = new HistoryPanel(book, unixSeconds, acknowledge, layOut);
 const limitsDialog = new LimitsDialog(limitsOf, (bed, chosen) => {
   limits.set(bed, chosen);
   if (takesAcknowledgements === true)
-    tell({ kind: "send", type: MessageType.FEATURE_DATA, data: limitsMessage(bed, chosen, who.value.trim()) });
+    tell({ kind: "send", type: MessageType.FEATURE_DATA, data: limitsMessage(bed, chosen, who.value.trim() || user) });
   else say(`The limits of ${bed} are kept by this page only, until it is closed: the server takes none.`);
   show();
 });
+
+/** The name that the page's address gives a bed; empty without one. */
+function given(bed: string): string {
+  return bedNames.get(bed) ?? "";
+}
 
 /** The address of the full monitor of a bed. */
 function monitorOf(bed: string): string {
   const url = new URL("./", location.href);
   url.searchParams.set("stream", bed);
+  const label = given(bed);
+  if (label !== "") url.searchParams.set("bed", label);
   const server = search.get("server");
   if (server !== null) url.searchParams.set("server", server);
   return url.href;
@@ -187,6 +199,7 @@ function takeAlert(data: unknown, on: string): void {
   }
   takesAcknowledgements = list.takesAcknowledgements;
   isKept = list.isKept;
+  user = list.user;
   for (const alarm of [...list.alarms].reverse()) book.add(readReport(alarm, "", now));
   for (const [bed, found] of list.limits) limits.set(bed, found);
 }
@@ -207,7 +220,7 @@ function watch(): void {
 
 /** Acknowledge alarms, here and at the server. */
 function acknowledge(alarms: readonly Alarm[]): void {
-  const by = who.value.trim();
+  const by = who.value.trim() || user;
   const open = alarms.filter(({ acknowledged }) => acknowledged === null);
   if (open.length === 0) return;
   if (by === "") {
@@ -249,6 +262,7 @@ function show(): void {
   showBanner(book.signalling(now), now);
   history.update();
   if (link === null) return;
+  showUser();
   const clock = element("wall-clock", HTMLElement);
   setText(clock, timeOfDay(now + (link.clockOffset ?? 0)));
   clock.title = clockInWords(link.clockOffset);
@@ -258,6 +272,14 @@ function show(): void {
   setText(badge, words);
   setText(element("link", HTMLElement), linkInWords(link, Date.now()));
   setText(element("followed", HTMLElement), followedInWords());
+}
+
+/** Show who is signed in, as the server says; the key B hides it. */
+function showUser(): void {
+  const shown = element("user", HTMLElement);
+  shown.hidden = user === "";
+  setText(shown, user === "" ? "" : `Signed in: ${tiles.areLabelsHidden ? "hidden" : user}`);
+  if (who.placeholder !== user) who.placeholder = tiles.areLabelsHidden ? "" : user;
 }
 
 function followedInWords(): string {

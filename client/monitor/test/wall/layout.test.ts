@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { arrange, LEAST, MOST_BEDS } from "../../src/wall/arrange.js";
-import { chooseBeds } from "../../src/wall/beds.js";
+import { chooseBeds, namesOfBeds } from "../../src/wall/beds.js";
 import { chooseLeads } from "../../src/wall/leads.js";
 
 describe("the arrangement of the tiles", () => {
@@ -32,6 +32,17 @@ describe("which beds are shown", () => {
     expect(chooseBeds("?streams=b,a&streams=c,,b", ["a", "x"])).toEqual({ shown: ["b", "a", "c"], more: 0 });
     expect(chooseBeds("", ["a", "x"]).shown).toEqual(["a", "x"]);
     expect(chooseBeds("", null).shown).toEqual([]);
+  });
+
+  it("have the names that the address gives them, in the order of the streams", () => {
+    const names = namesOfBeds("?streams=ecg/2,ecg/1,ecg/3&beds=Bed 2,%20Bed 1");
+    expect([...names]).toEqual([
+      ["ecg/2", "Bed 2"],
+      ["ecg/1", "Bed 1"],
+      ["ecg/3", ""],
+    ]);
+    expect(namesOfBeds("?beds=Bed 1").size).toBe(0);
+    expect(namesOfBeds(`?streams=a&beds=${"x".repeat(200)}`).get("a")).toHaveLength(60);
   });
 
   it("are at most 64, and how many more there are is told", () => {

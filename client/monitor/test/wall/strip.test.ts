@@ -20,7 +20,12 @@ class Noting implements Canvas {
   }
 }
 
-const COLOURS = { ground: "ground", trace: "trace", gap: "gap" };
+const COLOURS = {
+  ground: "ground",
+  trace: "trace",
+  gap: "gap",
+  others: { resp: "r", pleth: "p", pressure: "b", other: "o" },
+};
 const BOX = { x: 300, y: 200, width: 330, height: 80 };
 const RATE = 500;
 
@@ -117,4 +122,36 @@ describe("the traces of a tile", () => {
     expect(canvas.filled).toEqual([{ ...BOX, style: "ground" }]);
     expect(canvas.points).toEqual([]);
   });
+});
+
+it("a signal that is no ECG is drawn by itself, to a scale that fills its row", () => {
+  const strip = new Strip();
+  const [ecg, others] = [new Noting(), new Noting()];
+  strip.place(BOX, [0, 1]);
+  const channels = [
+    { kind: "ecg", unit: "mV" },
+    { kind: "pleth", unit: "NU" },
+  ] as const;
+  const waves = (sequence: number) => {
+    const made = frame(sequence, 0);
+    const half = made.samples;
+    made.signal.forEach((_, at) => {
+      if (at >= half) made.signal[at] = 500 + 300 * Math.sin((sequence * half + at) / 40);
+    });
+    return { ...made, leads: ["II", "PLETH"], channels };
+  };
+  const signal = new EcgSignal(waves(0), null, 40);
+  for (let tick = 0; tick < 5 * 60; tick += 1) {
+    if (tick % 3 === 0) signal.take(waves(tick / 3), tick / 60);
+    strip.prepare(ecg, signal, tick / 60, COLOURS);
+    strip.traceOthers(others, 1, "resp");
+    strip.traceOthers(others, 1, "pleth");
+    strip.trace(ecg, 1);
+  }
+  const heights = others.points.map(({ y }) => y);
+  const row = BOX.y + BOX.height / 2;
+  expect(Math.min(...heights)).toBeGreaterThan(row);
+  expect(Math.max(...heights)).toBeLessThan(BOX.y + BOX.height - 1);
+  expect(Math.max(...heights) - Math.min(...heights)).toBeGreaterThan(BOX.height / 6);
+  expect(Math.max(...ecg.points.map(({ y }) => y))).toBeLessThan(row);
 });
