@@ -11,7 +11,7 @@ import {
 } from "../protocol.js";
 import { fieldOf } from "./fields.js";
 import type { Key } from "./map-keys.js";
-import { type Arrays, Reader } from "./messagepack-reader.js";
+import { type Lists, Reader } from "./messagepack-reader.js";
 import { pathText } from "./path.js";
 import { checkStreamTemplate, readTemplate } from "./template-rules.js";
 
@@ -45,14 +45,14 @@ export function isOfStream(type: MessageType): boolean {
  * Decodes and validates the payload of a STREAM_TEMPLATE or STREAM_ATTESTATION. A nil in an optional field of a
  * template counts as absent.
  *
- * @param arrays what reads the arrays of the payload
+ * @param lists what reads arrays in list form
  * @throws ProtocolError check 12: a required field is missing (0x201), a field is invalid (0x200), or a template is too
  *   large (0x102); check 11: the payload is not valid MessagePack
  */
-export function readOfStream(type: MessageType, payload: Uint8Array, arrays: Arrays): unknown {
-  if (type === MessageType.STREAM_TEMPLATE) return readTemplate(payload, checkStreamTemplate, arrays);
+export function readOfStream(type: MessageType, payload: Uint8Array, lists: Lists): unknown {
+  if (type === MessageType.STREAM_TEMPLATE) return readTemplate(payload, checkStreamTemplate, lists);
   const floats = new Set<Key>();
-  const data = new Reader(payload, arrays, floats).onlyValue();
+  const data = new Reader(payload, lists, floats).onlyValue();
   if (!(data instanceof Map) && !isPlain(data)) throw wrong([], "a map of fields");
   checkNeeds(data, Object.keys(ATTESTATION));
   checkRules(data, ATTESTATION, floats);

@@ -16,7 +16,7 @@ import {
 } from "../protocol.js";
 import { fieldOf } from "./fields.js";
 import type { Key } from "./map-keys.js";
-import { type Arrays, Reader } from "./messagepack-reader.js";
+import { type Lists, Reader } from "./messagepack-reader.js";
 import { findDType, NdArray } from "./ndarray.js";
 import { type PathStep, pathText } from "./path.js";
 
@@ -59,16 +59,16 @@ const PER_LEAD: Rules = {
  * Decodes and validates the payload of a STREAM_TEMPLATE. A nil in an optional field counts as absent.
  *
  * @param check `checkStreamTemplate`; or `checkTemplate`, which does not accept openings
- * @param arrays what reads the arrays of the payload
+ * @param lists what reads arrays in list form
  * @throws ProtocolError check 12: a required field is missing (0x201), a field is invalid (0x200), or there are more
  *   than 4,096 bytes or 256 values (0x102); check 11: the payload is not valid MessagePack
  */
-export function readTemplate(payload: Uint8Array, check: typeof checkTemplate, arrays: Arrays): Fields {
+export function readTemplate(payload: Uint8Array, check: typeof checkTemplate, lists: Lists): Fields {
   if (payload.length > MAX_TEMPLATE_PAYLOAD) {
     throw tooLarge(`${payload.length} bytes`, `${MAX_TEMPLATE_PAYLOAD} bytes`);
   }
   const floats = new Set<Key>();
-  const reader = new Reader(payload, arrays, floats);
+  const reader = new Reader(payload, lists, floats);
   const data = reader.onlyValue();
   if (!isMap(data)) throw wrong([], "a map of fields");
   if (reader.values > MAX_TEMPLATE_VALUES) throw tooLarge(`${reader.values} values`, `${MAX_TEMPLATE_VALUES} values`);
