@@ -18,7 +18,7 @@
 import { ProtocolError } from "../errors.js";
 import { DEFAULT_MAX_PAYLOAD, ErrorCode, RECORD_HEADER, type TEMPLATE_DTYPES } from "../protocol.js";
 import { type Counts, decodeDelta, leastBytes } from "./delta.js";
-import { fieldOf } from "./fields.js";
+import { fieldOf, isMap } from "./fields.js";
 import { exact, isIndex, type Key, mapFor, sparseObject } from "./map-keys.js";
 import type { Lists } from "./messagepack-reader.js";
 import { type DType, findDType, NdArray, type Samples } from "./ndarray.js";
@@ -304,11 +304,6 @@ function checkHead({ length }: Uint8Array, needed: number): void {
 
 function isAt(bytes: Uint8Array, at: number, expected: Uint8Array): boolean {
   return expected.every((byte, i) => bytes[at + i] === byte);
-}
-
-export function isMap(value: unknown): boolean {
-  if (value instanceof Map) return true;
-  return value !== null && typeof value === "object" && Object.getPrototypeOf(value) === Object.prototype;
 }
 
 // --- copies of fields: lists, maps and arrays, which an application may change ---
