@@ -85,9 +85,10 @@ export type {
   PublisherHost,
   PublisherOwner,
 } from "./service/attached-publisher.js";
-export { ConnectionLost, NotAcknowledged } from "./service/backoff.js";
+export { ConnectionLost } from "./service/backoff.js";
 export type { Gap } from "./service/cursor.js";
 export { History, type HistoryRange, history } from "./service/history.js";
+export { NotAcknowledged } from "./service/not-acknowledged.js";
 export {
   type Lost,
   Publisher,

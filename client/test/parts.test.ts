@@ -6,7 +6,8 @@ import { inflate } from "../src/codec/compression.js";
 import { loadFolding } from "../src/codec/crc32.js";
 import { WORTH_FOLDING } from "../src/codec/crc32-fold.js";
 import { deflate } from "../src/codec/deflate.js";
-import { float16FromFloat32Bits, float16ToFloat32Bits, roundToFloat16 } from "../src/codec/float16.js";
+import { float16FromFloat32Bits, roundToFloat16 } from "../src/codec/float16.js";
+import { float16ToFloat32Bits } from "../src/codec/read-float16.js";
 import { SendClock } from "../src/codec/send-clock.js";
 import {
   crc32,

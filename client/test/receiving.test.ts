@@ -95,7 +95,7 @@ describe("LateUnpacking", () => {
   function late(load: () => Promise<void>) {
     const taken: Uint8Array[] = [];
     const failed: string[] = [];
-    const unpacking = { inflate: null, ArrayReader: null, load };
+    const unpacking = { inflate: null, SampleReader: null, load };
     const take = (bytes: Uint8Array) => void taken.push(bytes);
     return { taken, failed, late: new LateUnpacking(unpacking, { take, failed: (why) => void failed.push(why) }) };
   }
@@ -112,14 +112,19 @@ describe("LateUnpacking", () => {
     expect(held.holds(plain)).toBe(false);
   });
 
-  test.each(["list", "binary"] as const)("holds arrays in %s form, and no other plain messages", async (ndarray) => {
-    const encoder = new ProtocolHandler({ compression: null, ndarray });
+  test("holds arrays in list form, and no other plain messages", async () => {
     const field = new NdArray(Float32Array.of(1, 2));
-    const array = encoder.encode(MessageType.FEATURE_DATA, { note: { field } }, { version: 3 });
-    const alert = encoder.encode(MessageType.ANOMALY_ALERT, { text: "ndarray", at: [1, 2, 3] }, { version: 3 });
+    const encode = (ndarray: "list" | "binary") =>
+      new ProtocolHandler({ compression: null, ndarray }).encode(MessageType.FEATURE_DATA, [{ field }], { version: 3 });
+    const [array, binary] = [encode("list"), encode("binary")];
+    const alert = new ProtocolHandler().encode(
+      MessageType.ANOMALY_ALERT,
+      { text: "ndarray", at: [1, 2, 3] },
+      { version: 3 },
+    );
     const { opened, open } = gate();
     const { taken, late: held } = late(() => opened);
-    expect([alert, array, alert].map((bytes) => held.holds(bytes))).toEqual([false, true, true]);
+    expect([alert, binary, array, alert].map((bytes) => held.holds(bytes))).toEqual([false, false, true, true]);
     open();
     await until(() => taken.length === 2);
     expect(taken).toEqual([array, alert]);
@@ -129,7 +134,7 @@ describe("LateUnpacking", () => {
     const broken = late(() => Promise.reject(new TypeError("404")));
     expect(broken.late.holds(compressed)).toBe(true);
     await until(() => broken.failed.length > 0);
-    expect(broken.failed).toEqual(["cannot load what reads compressed payloads and arrays: TypeError: 404"]);
+    expect(broken.failed).toEqual(["cannot load what reads compressed payloads and lists: TypeError: 404"]);
     const full = late(() => new Promise(() => {}));
     expect(full.late.holds(compressed)).toBe(true);
     full.late.holds(new Uint8Array(16 * 1024 * 1024));

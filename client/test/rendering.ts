@@ -1,7 +1,7 @@
 /** The vectors' way to write a value in JSON, explained in `tests/vectors/README.md`. */
 import { readFileSync } from "node:fs";
 import { findDType } from "../src/codec/ndarray.js";
-import { SampleReader } from "../src/codec/sample-reader.js";
+import { halves } from "../src/codec/read-float16.js";
 import { DateTime, NdArray, type Samples, Uuid } from "../src/index.js";
 
 const VECTORS = new URL("../../tests/vectors/", import.meta.url);
@@ -194,8 +194,6 @@ function arrayOf({ dtype, shape, data }: { dtype: string; shape: number[]; data:
   if (!type) throw new Error(`dtype ${dtype}`);
   const size = bytes.length / type.size;
   const samples: Samples =
-    type.size === 2 && type.kind === "float"
-      ? SampleReader.halves(bytes, 0, size)
-      : new type.Samples(bytes.buffer, 0, size);
+    type.size === 2 && type.kind === "float" ? halves(bytes, 0, size) : new type.Samples(bytes.buffer, 0, size);
   return new NdArray(samples, shape, dtype);
 }

@@ -36,12 +36,12 @@ const files = Object.fromEntries(output.map((file) => [file.fileName, file]));
 const atOnce = withImports(ENTRY);
 const live = report("live display, and all versions without compression", atOnce);
 for (const [part, source] of [
-  ["payloads that are compressed with zlib, or have arrays", "src/codec/unpacking.ts"],
+  ["payloads that are compressed with zlib, or have arrays in list form", "src/codec/unpacking.ts"],
   ["payloads from 10 KB on, with WebAssembly", "src/codec/crc32-fold.ts"],
   ["the sheet, calipers, a frozen screen", "monitor/element/tools.ts"],
   ["a service with the option `sealing` or `capabilities`", "src/service/all-parts.ts"],
 ]) {
-  const entry = output.find(({ facadeModuleId }) => facadeModuleId?.endsWith(`/client/${source}`));
+  const entry = output.find(({ facadeModuleId }) => facadeModuleId === fileURLToPath(new URL(source, CLIENT)));
   if (entry === undefined || atOnce.has(entry.fileName)) throw new Error(`${source} is not loaded by itself any more`);
   report(
     part,

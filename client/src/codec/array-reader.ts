@@ -1,5 +1,5 @@
 /**
- * Reads the arrays in a payload. A receiver of records rarely needs this: it is loaded with the first message that has one.
+ * Reads the arrays in a payload.
  *
  * The samples often precede the dtype, which must be read first.
  */
@@ -18,7 +18,9 @@ import {
 import { arrayHeader, pastNumbers } from "./array-extent.js";
 import { type DType, findDType, NdArray, type Samples, sizeOf } from "./ndarray.js";
 import { type PathStep, pathText, quoted } from "./path.js";
-import { SampleFault, SampleReader } from "./sample-reader.js";
+import { halves } from "./read-float16.js";
+import { SampleFault } from "./sample-fault.js";
+import type { SampleReader } from "./sample-reader.js";
 import { asciiAt, isBinTag, type Span, sizedAt, TOO_DEEP, textAt, WIDTH } from "./tags.js";
 
 /** Locations of the values of an ndarray wrapper in the payload. */
@@ -30,10 +32,17 @@ interface Wrapper {
   readonly stop: number;
 }
 
+/**
+ * What reads samples in list form; null if that is not loaded, and the payload has none. Peers with `ndarray-bin` send the
+ * binary form, so a live display does not need it.
+ */
+export type Lists = typeof SampleReader | null;
+
 /** The reader of the payload that holds the arrays. */
 export interface ArraySource {
   readonly bytes: Uint8Array;
   readonly view: DataView;
+  readonly lists: Lists;
   /** One step for each open array or map. */
   readonly path: readonly PathStep[];
   /** Counts values as MAX_VALUES defines it. @throws ProtocolError 0x102, check 11 */
@@ -180,7 +189,9 @@ export class ArrayReader {
     if (size > stop - start) this.#refuseShape(start, shape); // before anything is allocated
     const lists = this.#isFlat(start, shape) ? 1 : shape.length;
     if (this.#source.path.length + 1 + lists > MAX_DEPTH) this.#refuse(start, TOO_DEEP);
-    const reader = new SampleReader(this.#bytes, this.#view, dtype, size);
+    const Lists = this.#source.lists;
+    if (!Lists) throw new Error("what reads arrays in list form is not loaded");
+    const reader = new Lists(this.#bytes, this.#view, dtype, size);
     try {
       if (this.#fill(reader, start, shape, size) !== stop) this.#refuseShape(start, shape);
     } catch (error) {
@@ -231,7 +242,7 @@ function isWrapperKey(key: string): boolean {
 }
 
 function viewOf(bytes: Uint8Array, start: number, dtype: DType, size: number): Samples {
-  if (dtype.name.endsWith("f2") || dtype.name === "float16") return SampleReader.halves(bytes, start, size);
+  if (dtype.name.endsWith("f2") || dtype.name === "float16") return halves(bytes, start, size);
   const offset = bytes.byteOffset + start;
   if (offset % dtype.size === 0) return new dtype.Samples(bytes.buffer, offset, size);
   const copy = bytes.slice(start, start + size * dtype.size);

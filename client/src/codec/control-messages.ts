@@ -11,9 +11,10 @@ import {
   TEMPLATES_IN_FORCE,
   type Version,
 } from "../protocol.js";
-import { fieldOf } from "./fields.js";
+import { fieldOf, isMap } from "./fields.js";
 import { NdArray } from "./ndarray.js";
 import { pathText } from "./path.js";
+import { integerWithin, isFiniteNumber, type Rule, type Rules, wrongField } from "./rules.js";
 
 /** The server's PROTOCOL_NEGOTIATION. */
 export interface Offer {
@@ -76,17 +77,12 @@ export interface VersionCheck {
 
 type Fields = Record<string, unknown>;
 
-interface Rule {
-  readonly expected: string;
-  readonly accepts: (value: unknown) => boolean;
-}
-
 interface Schema {
-  readonly rules: Readonly<Record<string, Rule>>;
+  readonly rules: Rules;
   /** Those of the fields that version 4 adds; earlier versions ignore them. */
-  readonly numbered?: Readonly<Record<string, Rule>>;
+  readonly numbered?: Rules;
   /** Fields that are defined where `encryption` was agreed on. */
-  readonly sealed?: Readonly<Record<string, Rule>>;
+  readonly sealed?: Rules;
   /** Alternative sets of required fields. */
   readonly needs: readonly (readonly string[])[];
 }
@@ -96,45 +92,33 @@ const NUMBERED_SINCE = 4;
 
 const STATUSES: readonly unknown[] = ["subscribed", "unsubscribed", "denied"];
 
-const TEXT: Rule = { expected: "text", accepts: (value) => typeof value === "string" };
-const INTEGER: Rule = { expected: "an integer", accepts: isInteger };
-const TIME: Rule = {
-  expected: "a time: finite Unix seconds or a date",
-  accepts: (value) => value instanceof Date || isFiniteNumber(value),
-};
-const SECONDS: Rule = {
-  expected: "a number of seconds above 0",
-  accepts: (value) => isFiniteNumber(value) && (value as number) > 0,
-};
-const COUNT: Rule = {
-  expected: "an integer, 0 or more",
-  accepts: (value) => isInteger(value) && (value as number) >= 0,
-};
-const TRUTH: Rule = { expected: "true or false", accepts: (value) => typeof value === "boolean" };
-const STATUS: Rule = { expected: `one of ${STATUSES.join(", ")}`, accepts: (value) => STATUSES.includes(value) };
-const ANYTHING: Rule = { expected: "anything", accepts: () => true };
-const NAMES: Rule = {
-  expected: "a list of names",
-  accepts: (value) => Array.isArray(value) && value.every((item) => typeof item === "string"),
-};
-const INTEGERS: Rule = {
-  expected: "a list of integers",
-  accepts: (value) => (Array.isArray(value) && value.every(isInteger)) || isIntegerArray(value),
-};
+const TEXT: Rule = ["text", (value) => typeof value === "string"];
+const INTEGER: Rule = ["an integer", isInteger];
+const TIME: Rule = ["a time: finite Unix seconds or a date", (value) => value instanceof Date || isFiniteNumber(value)];
+const SECONDS: Rule = ["a number of seconds above 0", (value) => isFiniteNumber(value) && (value as number) > 0];
+const COUNT: Rule = ["an integer, 0 or more", (value) => isInteger(value) && (value as number) >= 0];
+const TRUTH: Rule = ["true or false", (value) => typeof value === "boolean"];
+const STATUS: Rule = [`one of ${STATUSES.join(", ")}`, (value) => STATUSES.includes(value)];
+const ANYTHING: Rule = ["anything", () => true];
+const NAMES: Rule = [
+  "a list of names",
+  (value) => Array.isArray(value) && value.every((item) => typeof item === "string"),
+];
+const INTEGERS: Rule = [
+  "a list of integers",
+  (value) => (Array.isArray(value) && value.every(isInteger)) || isIntegerArray(value),
+];
 
 const EPOCH = integerWithin(1, LARGEST_SEQUENCE);
 /** The id of a stream, or the number of a request for a history. */
 const REQUEST = integerWithin(1, LARGEST_STREAM_ID);
-const FRAMES: Rule = {
-  expected: `a list of at most ${TEMPLATES_IN_FORCE} frames, as bytes`,
-  accepts: (value) =>
+const FRAMES: Rule = [
+  `a list of at most ${TEMPLATES_IN_FORCE} frames, as bytes`,
+  (value) =>
     Array.isArray(value) && value.length <= TEMPLATES_IN_FORCE && value.every((item) => item instanceof Uint8Array),
-};
+];
 
-const KEYS: Rule = {
-  expected: `a list of at most ${MAX_HANDED_KEYS} stream keys`,
-  accepts: (value) => keysOf(value) !== undefined,
-};
+const KEYS: Rule = [`a list of at most ${MAX_HANDED_KEYS} stream keys`, (value) => keysOf(value) !== undefined];
 
 const SCHEMAS: ReadonlyMap<number, Schema> = new Map<number, Schema>([
   [
@@ -203,8 +187,8 @@ export function checkedControl(type: MessageType, data: unknown, version: Versio
     const text = `${nameOf(type)} lacks ${schema.needs.map((need) => need.join(" and ")).join(" or ")}`;
     throw new ProtocolError(ErrorCode.MISSING_REQUIRED_FIELDS, text, { check: 12, path: pathText([]) });
   }
-  for (const [name, rule] of Object.entries(rules)) {
-    if (Object.hasOwn(fields, name) && !rule.accepts(fields[name])) throw wrong(type, [name], rule.expected);
+  for (const [name, [expected, accepts]] of Object.entries(rules)) {
+    if (Object.hasOwn(fields, name) && !accepts(fields[name])) throw wrongField(nameOf(type), [name], expected);
   }
   if (fields.keys !== undefined) fields.keys = keysOf(fields.keys);
   return fields;
@@ -232,8 +216,7 @@ function keyOf(entry: unknown): AnsweredKey | null {
 
 /** Returns the fields that the schema defines, without optional ones that are nil. Other fields are ignored. */
 function fieldsOf(type: MessageType, schema: Schema, rules: Schema["rules"], data: unknown): Fields {
-  const isFields = data !== null && typeof data === "object" && Object.getPrototypeOf(data) === Object.prototype;
-  if (!isFields && !(data instanceof Map)) throw wrong(type, [], "a map of fields");
+  if (!isMap(data)) throw wrongField(nameOf(type), [], "a map of fields");
   const fields: Fields = {};
   for (const name of Object.keys(rules)) {
     const value = fieldOf(data, name);
@@ -243,23 +226,8 @@ function fieldsOf(type: MessageType, schema: Schema, rules: Schema["rules"], dat
   return fields;
 }
 
-function wrong(type: MessageType, where: readonly string[], expected: string): ProtocolError {
-  const path = pathText(where);
-  const text = `${nameOf(type)}: ${path} must be ${expected}`;
-  return new ProtocolError(ErrorCode.INVALID_DATA_FORMAT, text, { check: 12, path });
-}
-
-function integerWithin(min: number, max: number): Rule {
-  const accepts = (value: unknown) => Number.isInteger(value) && (value as number) >= min && (value as number) <= max;
-  return { expected: `an integer from ${min} to ${max}`, accepts };
-}
-
 function isInteger(value: unknown): boolean {
   return typeof value === "bigint" || Number.isSafeInteger(value);
-}
-
-function isFiniteNumber(value: unknown): boolean {
-  return typeof value === "bigint" || Number.isFinite(value);
 }
 
 function isIntegerArray(value: unknown): boolean {

@@ -5,6 +5,7 @@ import { fieldOf } from "./fields.js";
 import { NdArray } from "./ndarray.js";
 import { pathText } from "./path.js";
 import type { Message } from "./protocol-handler.js";
+import { isFiniteNumber, wrongField } from "./rules.js";
 import { Uuid } from "./uuid.js";
 
 /** The fields of an ECG_DATA message. */
@@ -54,7 +55,7 @@ type Fields = Record<string, unknown>;
  */
 export function ecgData(message: Pick<Message, "data">): EcgData {
   const { data } = message;
-  if (data === null || typeof data !== "object") throw wrong([], "a map of fields");
+  if (data === null || typeof data !== "object") throw wrongField("ECG_DATA", [], "a map of fields");
   return read(Object.fromEntries(FIELDS.map((name) => [name, fieldOf(data, name)])));
 }
 
@@ -68,7 +69,7 @@ function read(fields: Fields): EcgData {
   const signal = signalOf(fields.signal);
   const [leads] = signal.shape;
   if (leads > MOST_EMPTY_LEADS && signal.size === 0) {
-    throw wrong(["signal"], `of at most ${MOST_EMPTY_LEADS} leads where it has no samples`);
+    throw wrongField("ECG_DATA", ["signal"], `of at most ${MOST_EMPTY_LEADS} leads where it has no samples`);
   }
   return {
     signal,
@@ -109,10 +110,10 @@ function signalOf(signal: unknown): NdArray {
   if (signal instanceof NdArray) {
     const { data, shape, dtype } = signal;
     if (dtype === "bool" || shape.length < 1 || shape.length > 2)
-      throw wrong(["signal"], "[samples] or [leads, samples]");
+      throw wrongField("ECG_DATA", ["signal"], "[samples] or [leads, samples]");
     return shape.length === 2 ? signal : new NdArray(data, [1, ...shape], dtype);
   }
-  if (!Array.isArray(signal)) throw wrong(["signal"], "numbers, [samples] or [leads, samples]");
+  if (!Array.isArray(signal)) throw wrongField("ECG_DATA", ["signal"], "numbers, [samples] or [leads, samples]");
   return Array.isArray(signal[0]) ? ofRows(signal) : ofRows([signal]);
 }
 
@@ -120,7 +121,7 @@ function ofRows(rows: readonly unknown[]): NdArray {
   const width = (rows[0] as unknown[]).length;
   const alike = rows.map((row, lead) => {
     if (!Array.isArray(row) || row.length !== width || !row.every(isNumber)) {
-      throw wrong(["signal", lead], "a list of numbers, as long as the first lead");
+      throw wrongField("ECG_DATA", ["signal", lead], "a list of numbers, as long as the first lead");
     }
     return row as readonly (number | bigint)[];
   });
@@ -152,7 +153,7 @@ function oneALead(name: string, value: unknown, leads: number, accepts = isFinit
   const isRow = value instanceof NdArray && value.size === leads && isListOfNumbers(value);
   const list: unknown = isRow ? [...value.data] : value;
   if (!Array.isArray(list) || list.length !== leads || !list.every(accepts)) {
-    throw wrong([name], `a number${accepts === isGain ? " other than 0" : ""}, or one for each lead`);
+    throw wrongField("ECG_DATA", [name], `a number${accepts === isGain ? " other than 0" : ""}, or one for each lead`);
   }
   return list.map(Number);
 }
@@ -166,14 +167,8 @@ function optional<T>(name: string, value: unknown, accepts: (value: unknown) => 
 }
 
 function checked<T>(name: string, value: unknown, accepts: (value: unknown) => boolean, expected: string): T {
-  if (!accepts(value)) throw wrong([name], expected);
+  if (!accepts(value)) throw wrongField("ECG_DATA", [name], expected);
   return value as T;
-}
-
-function wrong(where: readonly (string | number)[], expected: string): ProtocolError {
-  const path = pathText(where);
-  const text = `ECG_DATA: ${path} must be ${expected}`;
-  return new ProtocolError(ErrorCode.INVALID_DATA_FORMAT, text, { check: 12, path });
 }
 
 function isText(value: unknown): boolean {
@@ -192,29 +187,6 @@ function isInteger(value: unknown): boolean {
   return typeof value === "bigint" || Number.isInteger(value);
 }
 
-function isFiniteNumber(value: unknown): boolean {
-  return typeof value === "bigint" || Number.isFinite(value);
-}
-
 function isGain(value: unknown): boolean {
   return isFiniteNumber(value) && Number(value) !== 0;
-}
-
-// --- sending ---
-
-const NAMES: Readonly<Record<string, string>> = {
-  samplingRate: "sampling_rate",
-  deviceId: "device_id",
-  patientId: "patient_id",
-  leadUnits: "lead_units",
-};
-const TIMES: ReadonlySet<string> = new Set(["timestamp", "start", "end"]);
-
-/** Returns the fields of a data message as they are sent: with their names in the protocol, and times in seconds. */
-export function wireFields(data: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  const fields: Record<string, unknown> = {};
-  for (const [name, value] of Object.entries(data)) {
-    fields[NAMES[name] ?? name] = TIMES.has(name) && typeof value === "number" ? value / 1000 : value;
-  }
-  return fields;
 }

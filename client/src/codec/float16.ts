@@ -28,17 +28,6 @@ function roundedToEven(value: number): number {
   return value < 0 || Object.is(value, -0) ? -rounded : rounded;
 }
 
-/** Converts the bits of a binary16 to those of a binary32. NaN keeps its payload. */
-export function float16ToFloat32Bits(half: number): number {
-  const sign = (half & 0x8000) << 16;
-  const exponent = (half >>> 10) & 0x1f;
-  const fraction = half & 0x3ff;
-  if (exponent === 0x1f) return sign | 0x7f800000 | (fraction << 13);
-  if (exponent) return sign | ((exponent + 112) << 23) | (fraction << 13);
-  float32[0] = fraction * STEP_OF_SUBNORMALS;
-  return sign | words32[0];
-}
-
 /** Converts the bits of a binary32, whose value a binary16 can hold, to those of the binary16. */
 export function float16FromFloat32Bits(bits: number): number {
   const sign = (bits >>> 16) & 0x8000;

@@ -25,7 +25,7 @@ import {
 import type { Inflate } from "./compression.js";
 import { crc32 } from "./crc32.js";
 import type { Decompressor } from "./decompressor.js";
-import { type Arrays, Reader } from "./messagepack-reader.js";
+import { type Lists, Reader } from "./messagepack-reader.js";
 import type { Signature } from "./signing.js";
 import { isOfStream, readOfStream } from "./stream-messages.js";
 
@@ -207,10 +207,10 @@ export interface FrameReaderOptions {
   readonly decompressors?: Iterable<Decompressor>;
 }
 
-/** What reads the payloads that are compressed, or have arrays outside of records; null where it is not there (yet). */
+/** What reads payloads that are compressed, or have arrays in list form; null where it is not there (yet). */
 export interface Unpacking {
   readonly inflate: Inflate | null;
-  readonly ArrayReader: Arrays;
+  readonly SampleReader: Lists;
 }
 
 /** Decodes frames, without I/O. */
@@ -436,7 +436,7 @@ export class FrameReader {
       sequence: header.sequence,
       data: isRecord(header.form)
         ? readRecord(payload, header, limit, templates, decoding)
-        : readValue(payload, header.type, this.#unpacking.ArrayReader),
+        : readValue(payload, header.type, this.#unpacking.SampleReader),
       frameBytes: header.size + header.length,
       payloadBytes: payload.length,
     };
@@ -532,8 +532,8 @@ function readRecord(
   return template.decode(payload, limit).data;
 }
 
-function readValue(payload: Uint8Array, type: MessageType, arrays: Arrays): unknown {
-  return isOfStream(type) ? readOfStream(type, payload, arrays) : new Reader(payload, arrays).onlyValue();
+function readValue(payload: Uint8Array, type: MessageType, lists: Lists): unknown {
+  return isOfStream(type) ? readOfStream(type, payload, lists) : new Reader(payload, lists).onlyValue();
 }
 
 /** Checks 5 to 7: the payload is complete, its flags are defined in the version, and its CRC-32 is correct. */

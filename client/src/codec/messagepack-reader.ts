@@ -10,7 +10,7 @@ import {
   SHAPE_KEY,
   UUID_KEY,
 } from "../protocol.js";
-import type { ArrayReader, ArraySource } from "./array-reader.js";
+import { ArrayReader, type ArraySource, type Lists } from "./array-reader.js";
 import { DateTime } from "./date-time.js";
 import { exact, isIndex, type Key, mapFor, sparseObject } from "./map-keys.js";
 import { type PathStep, pathText, quoted } from "./path.js";
@@ -20,8 +20,7 @@ import { Uuid } from "./uuid.js";
 /** A decoded map: an object if all keys are text, otherwise a `Map`. */
 type Entries = Record<string, unknown> | Map<Key, unknown>;
 
-/** What reads the arrays of a payload; null if that is not loaded, and the payload has none. */
-export type Arrays = typeof ArrayReader | null;
+export type { Lists };
 
 const MARKERS: ReadonlySet<string> = new Set([NDARRAY_KEY, DTYPE_KEY, SHAPE_KEY, DATETIME_KEY, UUID_KEY]);
 
@@ -45,15 +44,15 @@ export class Reader implements ArraySource {
   /** Values read so far, counted as for MAX_VALUES. */
   #values = 0;
   readonly #floats: Set<Key> | undefined;
-  readonly #arrays: Arrays;
+  readonly lists: Lists;
   #arrayReader: ArrayReader | undefined;
 
   /**
-   * @param arrays what reads the arrays of the payload
+   * @param lists what reads arrays in list form
    * @param floats receives the keys of the outermost map whose values are floats, as JavaScript cannot tell 1.0 from 1
    */
-  constructor(bytes: Uint8Array, arrays: Arrays, floats?: Set<Key>) {
-    this.#arrays = arrays;
+  constructor(bytes: Uint8Array, lists: Lists, floats?: Set<Key>) {
+    this.lists = lists;
     this.#floats = floats;
     this.bytes = bytes;
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -261,20 +260,19 @@ export class Reader implements ArraySource {
 
   /** Reads a map whose first key is a key of a wrapper. Returns the wrapped value, or the map if it is no wrapper. */
   #markedMap(start: number, length: number): unknown {
-    const array = length === 3 ? this.#arraysIn().read(this.#at) : undefined;
+    const array = length === 3 ? this.#arrays().read(this.#at) : undefined;
     if (array) return array;
     const entries = this.#entries(start, length);
     if (entries instanceof Map) return entries;
     const keys = Object.keys(entries);
-    if (keys.includes(NDARRAY_KEY)) this.#arraysIn().refuseWrapper(start, entries);
+    if (keys.includes(NDARRAY_KEY)) this.#arrays().refuseWrapper(start, entries);
     if (length === 1 && keys[0] === DATETIME_KEY) return this.#wrapped(start, DateTime, entries[DATETIME_KEY]);
     if (length === 1 && keys[0] === UUID_KEY) return this.#wrapped(start, Uuid, entries[UUID_KEY]);
     return entries;
   }
 
-  #arraysIn(): ArrayReader {
-    if (!this.#arrays) throw new Error("what reads arrays is not loaded");
-    this.#arrayReader ??= new this.#arrays(this);
+  #arrays(): ArrayReader {
+    this.#arrayReader ??= new ArrayReader(this);
     return this.#arrayReader;
   }
 

@@ -14,7 +14,6 @@ import {
   RECORD_HEADER,
   type Version,
 } from "../protocol.js";
-import { ArrayReader } from "./array-reader.js";
 import { inflate } from "./compression.js";
 import { deflate } from "./deflate.js";
 import {
@@ -36,6 +35,7 @@ import {
   writeHeader,
 } from "./frame-reader.js";
 import { type NdArrayForm, Writer } from "./messagepack-writer.js";
+import { SampleReader } from "./sample-reader.js";
 import { SendClock } from "./send-clock.js";
 import { isOfStream, readOfStream } from "./stream-messages.js";
 
@@ -88,7 +88,7 @@ export class ProtocolHandler extends FrameReader {
 
   constructor(options: ProtocolHandlerOptions = {}) {
     const { version = DEFAULT_VERSION, compression = {}, ndarray = "list" } = options;
-    super(options, { inflate, ArrayReader });
+    super(options, { inflate, SampleReader });
     this.version = knownVersion(version);
     this.#form = ndarray;
     this.#compression = compression && { threshold: COMPRESSION_THRESHOLD, level: COMPRESSION_LEVEL, ...compression };
@@ -106,7 +106,7 @@ export class ProtocolHandler extends FrameReader {
     checkSendable(type, version, options);
     if (isRecord(options.form)) return this.frame(type, recordOf(data), options);
     const plain = new Writer(HEADER_SIZES[version], this.maxPayload, this.#form).frameOf(data);
-    if (isOfStream(type)) readOfStream(type, plain.subarray(HEADER_SIZES[version]), ArrayReader); // validates it, as a receiver will
+    if (isOfStream(type)) readOfStream(type, plain.subarray(HEADER_SIZES[version]), SampleReader); // validates it, as a receiver will
     return this.#sealed(plain, version, type, options);
   }
 
@@ -132,7 +132,7 @@ export class ProtocolHandler extends FrameReader {
   payload(type: MessageType, data: unknown, form = 0): Uint8Array {
     if (isRecord(form)) return recordOf(data);
     const payload = new Writer(0, this.maxPayload, this.#form).frameOf(data);
-    if (isOfStream(type)) readOfStream(type, payload, ArrayReader);
+    if (isOfStream(type)) readOfStream(type, payload, SampleReader);
     return payload;
   }
 

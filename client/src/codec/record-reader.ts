@@ -18,9 +18,9 @@
 import { ProtocolError } from "../errors.js";
 import { DEFAULT_MAX_PAYLOAD, ErrorCode, RECORD_HEADER, type TEMPLATE_DTYPES } from "../protocol.js";
 import { type Counts, decodeDelta, leastBytes } from "./delta.js";
-import { fieldOf } from "./fields.js";
+import { fieldOf, isMap } from "./fields.js";
 import { exact, isIndex, type Key, mapFor, sparseObject } from "./map-keys.js";
-import type { Arrays } from "./messagepack-reader.js";
+import type { Lists } from "./messagepack-reader.js";
 import { type DType, findDType, NdArray, type Samples } from "./ndarray.js";
 import { sha256 } from "./sha256.js";
 import { checkTemplate, perLead, readTemplate } from "./template-rules.js";
@@ -86,12 +86,12 @@ export class RecordReader {
 
   /**
    * @param payload of the STREAM_TEMPLATE
-   * @param arrays what reads the arrays of the payload
+   * @param lists what reads arrays in list form
    * @throws ProtocolError check 12: 0x201 if a field is missing, 0x200 if one is invalid, 0x102 if there are more than
    *   4,096 bytes or 256 values; check 11 if the payload is not one MessagePack value
    */
-  constructor(payload: Uint8Array, arrays: Arrays) {
-    const data = readTemplate(payload, checkTemplate, arrays);
+  constructor(payload: Uint8Array, lists: Lists) {
+    const data = readTemplate(payload, checkTemplate, lists);
     this.number = fieldOf(data, "template") as number;
     this.stream = fieldOf(data, "stream") as string;
     this.dtype = fieldOf(data, "dtype") as RecordDType;
@@ -304,11 +304,6 @@ function checkHead({ length }: Uint8Array, needed: number): void {
 
 function isAt(bytes: Uint8Array, at: number, expected: Uint8Array): boolean {
   return expected.every((byte, i) => bytes[at + i] === byte);
-}
-
-export function isMap(value: unknown): boolean {
-  if (value instanceof Map) return true;
-  return value !== null && typeof value === "object" && Object.getPrototypeOf(value) === Object.prototype;
 }
 
 // --- copies of fields: lists, maps and arrays, which an application may change ---

@@ -3,7 +3,6 @@
  * `record-reader.ts` describes its payload, and reads it.
  */
 import { DEFAULT_MAX_PAYLOAD, MAX_TEMPLATE_ROWS, RECORD_HEADER, TEMPLATE_DTYPES } from "../protocol.js";
-import { ArrayReader } from "./array-reader.js";
 import { type Counts, encodeDelta } from "./delta.js";
 import { nearestInteger } from "./exact.js";
 import { fieldOf } from "./fields.js";
@@ -24,6 +23,7 @@ import {
   type Scale,
   tooLarge,
 } from "./record-reader.js";
+import { SampleReader } from "./sample-reader.js";
 
 export {
   type DecodedRecord,
@@ -82,7 +82,7 @@ export class Template extends RecordReader implements TemplateContent {
    * @throws TypeError | RangeError if a field cannot be encoded
    */
   constructor(content: TemplateContent | Uint8Array) {
-    super(content instanceof Uint8Array ? content : packTemplate(content), ArrayReader);
+    super(content instanceof Uint8Array ? content : packTemplate(content), SampleReader);
   }
 
   /** Reads a template from the payload of a STREAM_TEMPLATE. Throws as the constructor does. */

@@ -1,5 +1,6 @@
-import { float16ToFloat32Bits, roundToFloat16 } from "./float16.js";
+import { roundToFloat16 } from "./float16.js";
 import type { DType, Samples } from "./ndarray.js";
+import { SampleFault } from "./sample-fault.js";
 import { WIDTH } from "./tags.js";
 
 const NOT_A_NUMBER = "not a number where the shape has a sample";
@@ -22,16 +23,6 @@ const INT32 = 0xd2;
 const INT64 = 0xd3;
 
 const WORD = 2 ** 32;
-
-/** A number cannot become a sample. Has the reason and the index of the sample. */
-export class SampleFault extends Error {
-  readonly index: number;
-
-  constructor(why: string, index: number) {
-    super(why);
-    this.index = index;
-  }
-}
 
 /** Fills a typed array with the numbers of a payload, row by row, without creating an object for each number. */
 export class SampleReader {
@@ -58,17 +49,6 @@ export class SampleReader {
     const end = this.#readRow(at, this.#done, this.#done + n);
     this.#done += n;
     return end;
-  }
-
-  /** Converts little-endian float16 samples. */
-  static halves(bytes: Uint8Array, start: number, size: number): Float32Array {
-    const samples = new Float32Array(size);
-    const words = new Int32Array(samples.buffer);
-    for (let i = 0; i < size; i++) {
-      const at = start + 2 * i;
-      words[i] = float16ToFloat32Bits(bytes[at] | (bytes[at + 1] << 8));
-    }
-    return samples;
   }
 
   #rowReader(dtype: DType): (at: number, first: number, last: number) => number {

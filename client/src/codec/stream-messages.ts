@@ -9,19 +9,18 @@ import {
   MessageType,
   SIGNATURE_SIZE,
 } from "../protocol.js";
-import { fieldOf } from "./fields.js";
+import { fieldOf, isMap } from "./fields.js";
 import type { Key } from "./map-keys.js";
-import { type Arrays, Reader } from "./messagepack-reader.js";
+import { type Lists, Reader } from "./messagepack-reader.js";
 import { pathText } from "./path.js";
+import { integerWithin, type Rule, type Rules, wrongField } from "./rules.js";
 import { checkStreamTemplate, readTemplate } from "./template-rules.js";
 
-/** The rule for a field: what it must be, in words, and a function that checks it. */
-type Rule = readonly [expected: string, accepts: (value: unknown) => boolean];
-
+const NAME = "STREAM_ATTESTATION";
 const TEXT: Rule = ["text", (value) => typeof value === "string"];
 const EPOCH = integerWithin(1, LARGEST_SEQUENCE);
 
-const ATTESTATION: Readonly<Record<string, Rule>> = {
+const ATTESTATION: Rules = {
   stream: TEXT,
   key: bytesOf(KEY_NAME_SIZE),
   epoch: EPOCH,
@@ -45,31 +44,31 @@ export function isOfStream(type: MessageType): boolean {
  * Decodes and validates the payload of a STREAM_TEMPLATE or STREAM_ATTESTATION. A nil in an optional field of a
  * template counts as absent.
  *
- * @param arrays what reads the arrays of the payload
+ * @param lists what reads arrays in list form
  * @throws ProtocolError check 12: a required field is missing (0x201), a field is invalid (0x200), or a template is too
  *   large (0x102); check 11: the payload is not valid MessagePack
  */
-export function readOfStream(type: MessageType, payload: Uint8Array, arrays: Arrays): unknown {
-  if (type === MessageType.STREAM_TEMPLATE) return readTemplate(payload, checkStreamTemplate, arrays);
+export function readOfStream(type: MessageType, payload: Uint8Array, lists: Lists): unknown {
+  if (type === MessageType.STREAM_TEMPLATE) return readTemplate(payload, checkStreamTemplate, lists);
   const floats = new Set<Key>();
-  const data = new Reader(payload, arrays, floats).onlyValue();
-  if (!(data instanceof Map) && !isPlain(data)) throw wrong([], "a map of fields");
+  const data = new Reader(payload, lists, floats).onlyValue();
+  if (!isMap(data)) throw wrongField(NAME, [], "a map of fields");
   checkNeeds(data, Object.keys(ATTESTATION));
   checkRules(data, ATTESTATION, floats);
   return data;
 }
 
-function checkRules(data: unknown, rules: Readonly<Record<string, Rule>>, floats: ReadonlySet<Key>): void {
+function checkRules(data: unknown, rules: Rules, floats: ReadonlySet<Key>): void {
   for (const [name, [expected, accepts]] of Object.entries(rules)) {
     const isFloat = floats.has(name); // invalid for every field
-    if (isThere(data, name) && (isFloat || !accepts(fieldOf(data, name)))) throw wrong([name], expected);
+    if (isThere(data, name) && (isFloat || !accepts(fieldOf(data, name)))) throw wrongField(NAME, [name], expected);
   }
 }
 
 function checkNeeds(data: unknown, names: readonly string[]): void {
   const missing = names.filter((name) => !isThere(data, name));
   if (!missing.length) return;
-  const text = `STREAM_ATTESTATION lacks ${missing.join(" and ")}`;
+  const text = `${NAME} lacks ${missing.join(" and ")}`;
   throw new ProtocolError(ErrorCode.MISSING_REQUIRED_FIELDS, text, { check: 12, path: pathText([]) });
 }
 
@@ -77,21 +76,6 @@ function isThere(data: unknown, name: string): boolean {
   return fieldOf(data, name) !== undefined;
 }
 
-function integerWithin(min: number, max: number): Rule {
-  const accepts = (value: unknown) => Number.isInteger(value) && (value as number) >= min && (value as number) <= max;
-  return [`an integer from ${min} to ${max}`, accepts];
-}
-
 function bytesOf(size: number): Rule {
   return [`${size} bytes`, (value) => value instanceof Uint8Array && value.length === size];
-}
-
-function isPlain(value: unknown): value is Record<string, unknown> {
-  return value !== null && typeof value === "object" && Object.getPrototypeOf(value) === Object.prototype;
-}
-
-function wrong(where: readonly string[], expected: string): ProtocolError {
-  const path = pathText(where);
-  const text = `STREAM_ATTESTATION: ${path} must be ${expected}`;
-  return new ProtocolError(ErrorCode.INVALID_DATA_FORMAT, text, { check: 12, path });
 }

@@ -14,19 +14,18 @@ import {
   MAX_TEMPLATE_VALUES,
   TEMPLATE_DTYPES,
 } from "../protocol.js";
-import { fieldOf } from "./fields.js";
+import { fieldOf, isMap } from "./fields.js";
 import type { Key } from "./map-keys.js";
-import { type Arrays, Reader } from "./messagepack-reader.js";
+import { type Lists, Reader } from "./messagepack-reader.js";
 import { findDType, NdArray } from "./ndarray.js";
-import { type PathStep, pathText } from "./path.js";
+import { pathText } from "./path.js";
+import { integerWithin, isFiniteNumber, type Rule, type Rules, wrongField } from "./rules.js";
 
 type Fields = Readonly<Record<string, unknown>> | ReadonlyMap<Key, unknown>;
-/** The rule for a field: what it must be, in words, and a function that checks it. */
-type Rule = readonly [expected: string, accepts: (value: unknown) => boolean];
-type Rules = Readonly<Record<string, Rule>>;
 
 /** Fields of an ECG_DATA message that a record carries itself. */
 export const RECORD_FIELDS: readonly string[] = ["signal", "stream", "timestamp", "sequence"];
+const NAME = "STREAM_TEMPLATE";
 const SMALLEST_SCALE = 1e-100;
 const LARGEST_SCALE = 1e100;
 
@@ -59,18 +58,18 @@ const PER_LEAD: Rules = {
  * Decodes and validates the payload of a STREAM_TEMPLATE. A nil in an optional field counts as absent.
  *
  * @param check `checkStreamTemplate`; or `checkTemplate`, which does not accept openings
- * @param arrays what reads the arrays of the payload
+ * @param lists what reads arrays in list form
  * @throws ProtocolError check 12: a required field is missing (0x201), a field is invalid (0x200), or there are more
  *   than 4,096 bytes or 256 values (0x102); check 11: the payload is not valid MessagePack
  */
-export function readTemplate(payload: Uint8Array, check: typeof checkTemplate, arrays: Arrays): Fields {
+export function readTemplate(payload: Uint8Array, check: typeof checkTemplate, lists: Lists): Fields {
   if (payload.length > MAX_TEMPLATE_PAYLOAD) {
     throw tooLarge(`${payload.length} bytes`, `${MAX_TEMPLATE_PAYLOAD} bytes`);
   }
   const floats = new Set<Key>();
-  const reader = new Reader(payload, arrays, floats);
+  const reader = new Reader(payload, lists, floats);
   const data = reader.onlyValue();
-  if (!isMap(data)) throw wrong([], "a map of fields");
+  if (!isMap(data)) throw wrongField(NAME, [], "a map of fields");
   if (reader.values > MAX_TEMPLATE_VALUES) throw tooLarge(`${reader.values} values`, `${MAX_TEMPLATE_VALUES} values`);
   const fields = withoutNil(data);
   check(fields, floats);
@@ -91,7 +90,7 @@ export function checkStreamTemplate(data: Fields, floats: ReadonlySet<Key>): voi
   checkFields(data, OF_OPENING, floats);
   for (const name of [...Object.keys(OF_TEMPLATE), ...DEPENDENT]) {
     if (isThere(data, name) && !Object.hasOwn(OF_OPENING, name)) {
-      throw wrong([name], "left out of an opening (template 0)");
+      throw wrongField(NAME, [name], "left out of an opening (template 0)");
     }
   }
 }
@@ -101,16 +100,16 @@ export function checkTemplate(data: Fields, floats: ReadonlySet<Key>): void {
   checkFields(data, OF_TEMPLATE, floats);
   const fields = fieldOf(data, "fields") as Fields;
   for (const name of RECORD_FIELDS) {
-    if (isThere(fields, name)) throw wrong(["fields", name], "left to each record");
+    if (isThere(fields, name)) throw wrongField(NAME, ["fields", name], "left to each record");
   }
   const dtype = fieldOf(data, "dtype") as string;
   for (const name of DEPENDENT) {
     if (!isThere(data, name)) continue;
-    if (findDType(dtype)?.kind === "float") throw wrong([name], `left out where the dtype is ${dtype}`);
+    if (findDType(dtype)?.kind === "float") throw wrongField(NAME, [name], `left out where the dtype is ${dtype}`);
     if (name === "missing") checkMissing(data, dtype, floats);
     else checkScale(fieldOf(data, name));
   }
-  if (isThere(data, "epoch")) throw wrong(["epoch"], "left out of a template");
+  if (isThere(data, "epoch")) throw wrongField(NAME, ["epoch"], "left out of a template");
   if (!isThere(data, "missing")) return;
   for (const name of Object.keys(PER_LEAD)) checkPerLead(fields, name, (fieldOf(data, "rows") as number) || 1);
 }
@@ -126,26 +125,27 @@ export function perLead(fields: Fields, name: string, leads: number): number[] |
 function checkFields(data: Fields, rules: Rules, floats: ReadonlySet<Key>): void {
   const lacking = Object.keys(rules).filter((name) => !isThere(data, name));
   if (lacking.length) {
-    const text = `STREAM_TEMPLATE lacks ${lacking.join(" and ")}`;
+    const text = `${NAME} lacks ${lacking.join(" and ")}`;
     throw new ProtocolError(ErrorCode.MISSING_REQUIRED_FIELDS, text, { check: 12, path: pathText([]) });
   }
   for (const [name, [expected, accepts]] of Object.entries(rules)) {
     // None of these fields may be a float.
-    if (floats.has(name) || !accepts(fieldOf(data, name))) throw wrong([name], expected);
+    if (floats.has(name) || !accepts(fieldOf(data, name))) throw wrongField(NAME, [name], expected);
   }
 }
 
 function checkMissing(data: Fields, dtype: string, floats: ReadonlySet<Key>): void {
   const { min, max } = findDType(dtype) as NonNullable<ReturnType<typeof findDType>>;
   const [expected, accepts] = integerWithin(min, max);
-  if (floats.has("missing") || !accepts(fieldOf(data, "missing"))) throw wrong(["missing"], expected);
+  if (floats.has("missing") || !accepts(fieldOf(data, "missing"))) throw wrongField(NAME, ["missing"], expected);
 }
 
 function checkScale(scale: unknown): void {
   const isPair = isMap(scale) && sizeOf(scale) === 2 && isThere(scale, "mul") && isThere(scale, "div");
-  if (!isPair) throw wrong(["scale"], 'a map of "mul" and "div", without other keys');
+  if (!isPair) throw wrongField(NAME, ["scale"], 'a map of "mul" and "div", without other keys');
   const [expected, accepts] = FACTOR;
-  for (const name of ["mul", "div"]) if (!accepts(fieldOf(scale, name))) throw wrong(["scale", name], expected);
+  for (const name of ["mul", "div"])
+    if (!accepts(fieldOf(scale, name))) throw wrongField(NAME, ["scale", name], expected);
 }
 
 /** Checks that a field is a number, or has one number for each lead in a list or an array of one dimension. */
@@ -153,10 +153,12 @@ function checkPerLead(fields: Fields, name: string, leads: number): void {
   if (!isThere(fields, name)) return;
   const value = fieldOf(fields, name);
   const entries = entriesOf(value);
-  if (entries && entries.length !== leads) throw wrong(["fields", name], `a number, or one for each of ${leads} leads`);
+  if (entries && entries.length !== leads)
+    throw wrongField(NAME, ["fields", name], `a number, or one for each of ${leads} leads`);
   const [expected, accepts] = PER_LEAD[name];
   (entries ?? [value]).forEach((entry, at) => {
-    if (!accepts(entry)) throw wrong(Array.isArray(value) ? ["fields", name, at] : ["fields", name], expected);
+    if (!accepts(entry))
+      throw wrongField(NAME, Array.isArray(value) ? ["fields", name, at] : ["fields", name], expected);
   });
 }
 
@@ -179,11 +181,6 @@ function isThere(data: unknown, name: string): boolean {
   return fieldOf(data, name) !== undefined;
 }
 
-function isMap(value: unknown): value is Fields {
-  if (value instanceof Map) return true;
-  return value !== null && typeof value === "object" && Object.getPrototypeOf(value) === Object.prototype;
-}
-
 function isTextMap(value: unknown): boolean {
   return isMap(value) && !(value instanceof Map && [...value.keys()].some((key) => typeof key !== "string"));
 }
@@ -198,15 +195,6 @@ function isName(value: unknown): boolean {
   return length >= 1 && length <= MAX_STREAM_NAME;
 }
 
-function integerWithin(min: number, max: number): Rule {
-  const accepts = (value: unknown) => Number.isInteger(value) && (value as number) >= min && (value as number) <= max;
-  return [`an integer from ${min} to ${max}`, accepts];
-}
-
-function isFiniteNumber(value: unknown): boolean {
-  return typeof value === "bigint" || Number.isFinite(value);
-}
-
 function isFactor(value: unknown): boolean {
   const isNumber = typeof value === "number" || typeof value === "bigint";
   return isNumber && value >= SMALLEST_SCALE && value <= LARGEST_SCALE;
@@ -215,10 +203,4 @@ function isFactor(value: unknown): boolean {
 function tooLarge(found: string, most: string): ProtocolError {
   const text = `a template of ${found}; ${most} are the most`;
   return new ProtocolError(ErrorCode.MESSAGE_TOO_LARGE, text, { check: 12 });
-}
-
-function wrong(where: readonly PathStep[], expected: string): ProtocolError {
-  const path = pathText(where);
-  const text = `STREAM_TEMPLATE: ${path} must be ${expected}`;
-  return new ProtocolError(ErrorCode.INVALID_DATA_FORMAT, text, { check: 12, path });
 }

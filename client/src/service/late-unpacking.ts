@@ -1,4 +1,5 @@
-/** Holds what arrives from the first message on that is compressed or has an array, until what reads it is loaded. */
+/** Holds what arrives from the first message on that is compressed or has an array in list form, until what reads it is loaded. */
+import { isBinTag } from "../codec/tags.js";
 import { FLAG_SINCE, Flag, HEADER_SIZES, NDARRAY_KEY } from "../protocol.js";
 import type { SessionParts } from "../session/parts.js";
 
@@ -30,7 +31,7 @@ export class LateUnpacking {
       this.#held = [];
       this.#unpacking.load().then(
         () => this.#release(),
-        (error: unknown) => this.#owner.failed(`cannot load what reads compressed payloads and arrays: ${error}`),
+        (error: unknown) => this.#owner.failed(`cannot load what reads compressed payloads and lists: ${error}`),
       );
     }
     this.#held.push(bytes);
@@ -41,8 +42,8 @@ export class LateUnpacking {
 
   /** Returns true if what a message needs is not loaded. */
   #lacks(bytes: Uint8Array): boolean {
-    const { inflate, ArrayReader } = this.#unpacking;
-    return (inflate === null || ArrayReader === null) && (hasCompressed(bytes) || hasArray(bytes));
+    const { inflate, SampleReader } = this.#unpacking;
+    return (inflate === null || SampleReader === null) && (hasCompressed(bytes) || hasList(bytes));
   }
 
   #release(): void {
@@ -53,9 +54,12 @@ export class LateUnpacking {
   }
 }
 
-/** Returns true if a message may have an array outside of records: the key of one is in no other bytes, but by chance. */
-function hasArray(bytes: Uint8Array): boolean {
-  return latin.decode(bytes).includes(NDARRAY_KEY);
+/** Returns true if a message may have an array in list form: the key of one is in no other bytes, but by chance. */
+function hasList(bytes: Uint8Array): boolean {
+  const text = latin.decode(bytes);
+  for (let at = text.indexOf(NDARRAY_KEY); at >= 0; at = text.indexOf(NDARRAY_KEY, at + 1))
+    if (!isBinTag(bytes[at + NDARRAY_KEY.length])) return true;
+  return false;
 }
 
 /** Returns true if a frame of a WebSocket message is compressed. What is not a frame is left to the session. */

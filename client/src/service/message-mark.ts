@@ -5,10 +5,9 @@
  * others once they are joined. What its publisher said in it stays the same.
  */
 
-import { fieldOf } from "../codec/fields.js";
+import { fieldOf, isMap } from "../codec/fields.js";
 import { NdArray } from "../codec/ndarray.js";
 import type { Message } from "../codec/protocol-handler.js";
-import { isMap } from "../codec/record-reader.js";
 import type { MessageType } from "../protocol.js";
 
 /** Seconds by which the times of one message may differ in its encodings: records round them to the microsecond. */

@@ -3,8 +3,8 @@
 import { Capability, Flag } from "../protocol.js";
 import type { Packed } from "../session/client-session.js";
 import { tierOf, URGENT } from "../session/outgoing.js";
-import { NotAcknowledged } from "./backoff.js";
 import type { Connection } from "./connection.js";
+import { NotAcknowledged } from "./not-acknowledged.js";
 
 interface Entry {
   readonly message: Packed;

@@ -1,10 +1,11 @@
 /** One stream that a service publishes: each message once, over all connections, as far as memory reaches. */
-import { wireFields } from "../codec/ecg-data.js";
+
 import { type ExactCounts, ExactSamples } from "../codec/exact.js";
 import { fieldOf } from "../codec/fields.js";
 import type { RecordFields } from "../codec/record.js";
 import type { Keyring } from "../codec/seal.js";
 import type { SigningKey } from "../codec/signing.js";
+import { wireFields } from "../codec/wire-fields.js";
 import { ProtocolError } from "../errors.js";
 import { Capability, DATA_TYPES, ErrorCode, Flag, MAX_STREAM_NAME, MessageType } from "../protocol.js";
 import type { Settings } from "../session/basic-settings.js";
@@ -12,9 +13,10 @@ import type { SessionEvent } from "../session/client-session.js";
 import type { Outgoing } from "../session/outgoing.js";
 import { DEFAULT_MEMORY, type Memory, StreamWriter } from "../session/stream-writer.js";
 import type { AttachedPublisher, PublishedOptions, PublisherHost, PublisherOwner } from "./attached-publisher.js";
-import { ConnectionLost, NotAcknowledged } from "./backoff.js";
+import { ConnectionLost } from "./backoff.js";
 import { type Connection, now } from "./connection.js";
 import { callSafely } from "./emitter.js";
+import { NotAcknowledged } from "./not-acknowledged.js";
 import { StreamSealer } from "./stream-sealer.js";
 
 /** Milliseconds after which a stream is opened again that the server could not open. */

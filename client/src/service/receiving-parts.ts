@@ -4,16 +4,13 @@ import type { ServiceParts } from "./parts.js";
 
 type Changing<T> = { -readonly [Name in keyof T]: T[Name] };
 
-/**
- * Reads compressed payloads and arrays once that is loaded: servers before version 4 send such, and those of version 4 only
- * what is asked for, and arrays that are no records.
- */
+/** Reads compressed payloads and lists once that is loaded: servers before version 4 send such, those of version 4 hardly. */
 const unpacking: Changing<Unpacking> & { load(): Promise<void> } = {
   inflate: null,
-  ArrayReader: null,
+  SampleReader: null,
   async load(): Promise<void> {
-    const { ArrayReader, inflate } = await import("../codec/unpacking.js");
-    Object.assign(unpacking, { ArrayReader, inflate });
+    const { SampleReader, inflate } = await import("../codec/unpacking.js");
+    Object.assign(unpacking, { SampleReader, inflate });
   },
 };
 
@@ -24,6 +21,6 @@ export const RECEIVING_PARTS: ServiceParts = {
   pack: null,
   fragments: null,
   ProtectedFrames: null,
-  Outbox: null,
+  Sending: null,
   withoutKeys: null,
 };

@@ -1,5 +1,4 @@
 import type { Decompressor } from "../codec/decompressor.js";
-import { wireFields } from "../codec/ecg-data.js";
 import type { Compression, Message } from "../codec/protocol-handler.js";
 import { SendClock } from "../codec/send-clock.js";
 import type { Attested, Unattested } from "../codec/signing.js";
@@ -16,7 +15,7 @@ import {
   type Version,
 } from "../protocol.js";
 import { BASIC_SETTINGS, type Settings, supported } from "../session/basic-settings.js";
-import type { Packed, SessionEvent } from "../session/client-session.js";
+import type { SessionEvent } from "../session/client-session.js";
 import type { StreamPosition } from "../session/stream-book.js";
 import {
   addCounts,
@@ -33,9 +32,9 @@ import { ClockOffset } from "./clock-offset.js";
 import { Connection, type ConnectionOwner, type Ending, type WebSocketConstructor } from "./connection.js";
 import type { Gap } from "./cursor.js";
 import { callSafely, Emitter } from "./emitter.js";
-import type { Outbox } from "./outbox.js";
 import type { ServiceParts } from "./parts.js";
 import type { SealedStreams, Sealing } from "./sealing.js";
+import type { Sending, SendOptions } from "./sending.js";
 import type { FollowedStream, StreamCallback, StreamMessage, SubscribeOptions, Subscription } from "./subscription.js";
 import { Subscriptions, type SubscriptionsOwner } from "./subscriptions.js";
 
@@ -84,16 +83,6 @@ export interface ServiceOptions {
 
 /** Number of promises of callbacks for which the answers to PINGs wait. */
 const MOST_TAKING = 1024;
-
-/** How a message is sent. Options that the server does not support are left out, except `acknowledged`. */
-export interface SendOptions {
-  /** The message overtakes those that wait to be sent, as an ANOMALY_ALERT always does. */
-  readonly priority?: boolean;
-  /** The server passes the message to all clients, if it permits that. */
-  readonly broadcast?: boolean;
-  /** Wait until the application of the server has the message, and send it again if necessary; it may then get it twice. */
-  readonly acknowledged?: boolean;
-}
 
 /** The result of the negotiation. */
 export interface Negotiated {
@@ -163,7 +152,6 @@ export interface ServiceEvents {
   loss: Gap;
 }
 
-const DEFAULT_OUTBOX = { messages: 1024, bytes: 4 * 1024 * 1024 };
 const CONNECT_TIMEOUT = 10;
 
 /** A client of one server that does what its parts can: all of it, as `WebSocketBinaryService`, or only receiving. */
@@ -179,8 +167,7 @@ export class ServiceOfParts implements PublisherHost, HistoryHost {
   readonly #subscriptions: Subscriptions;
   readonly #parts: ServiceParts;
   /** Null if this service only receives. */
-  readonly #outbox: Outbox | null;
-  readonly #publishers = new Map<string, AttachedPublisher>();
+  readonly #sending: Sending | null;
   /** By the numbers of their requests. */
   readonly #histories = new Map<number, AttachedHistory>();
   readonly #taking = new Set<PromiseLike<unknown>>();
@@ -226,8 +213,7 @@ export class ServiceOfParts implements PublisherHost, HistoryHost {
     this.#protocols = options.protocols ?? [];
     this.#connectTimeout = (options.connectTimeout ?? 1000 * CONNECT_TIMEOUT) / 1000;
     this.#WebSocket = options.WebSocket ?? (globalThis.WebSocket as unknown as WebSocketConstructor | undefined);
-    const room = { ...DEFAULT_OUTBOX, ...options.outbox };
-    this.#outbox = parts.Outbox && new parts.Outbox(this.#settings.acknowledgementAttempts, room);
+    this.#sending = parts.Sending && this.#makeSending(parts.Sending, options.outbox ?? {});
     this.#subscriptions = new Subscriptions(this.#subscriptionsOwner());
     this.#owner = this.#connectionOwner();
   }
@@ -386,15 +372,7 @@ export class ServiceOfParts implements PublisherHost, HistoryHost {
   sendMessage(type: MessageType, data: Readonly<Record<string, unknown>>, options: SendOptions = {}): Promise<bigint> {
     if (!DATA_TYPES.has(type))
       throw new RangeError(`message type ${type} is not a data message: the service sends it by itself`);
-    const flags =
-      (options.priority ? Flag.PRIORITY : 0) |
-      (options.broadcast ? Flag.BROADCAST : 0) |
-      (options.acknowledged ? Flag.ACK_REQUIRED : 0);
-    const timestamp = this.#clock.next();
-    const attempts = this.#settings.acknowledgementAttempts;
-    const sent = this.#send({ type, flags, timestamp, attempts, payload: null, data: wireFields(data) });
-    sent.catch((error: Error) => this.#events.emit("error", { error }));
-    return sent;
+    return this.#senderOrThrow().send(type, data, options);
   }
 
   /**
@@ -406,45 +384,26 @@ export class ServiceOfParts implements PublisherHost, HistoryHost {
     stream: string,
     make: (owner: PublisherOwner) => Attached,
   ): Attached {
-    if (this.#publishers.has(stream)) throw new Error(`there is a publisher of "${stream}" already`);
-    const publisher = make({
+    return this.#senderOrThrow().attach(stream, make);
+  }
+
+  #senderOrThrow(): Sending {
+    if (!this.#sending) throw new TypeError("this service only receives");
+    return this.#sending;
+  }
+
+  #makeSending(Class: typeof Sending, room: NonNullable<ServiceOptions["outbox"]>): Sending {
+    return new Class({
       settings: this.#settings,
       clock: this.#clock,
       keys: this.#seals?.own ?? null,
-      id: ++this.#latestId,
-      sendMessage: (type, data, how) => this.sendMessage(type, data, how),
+      room,
+      connection: () => this.#connection,
+      isOpen: () => this.#negotiated !== null,
+      isClosed: () => this.#state === "closed",
+      newId: () => ++this.#latestId,
       report: (error) => this.#events.emit("error", { error }),
-      forget: (over) => {
-        if (this.#publishers.get(stream) === over) this.#publishers.delete(stream);
-      },
     });
-    this.#publishers.set(stream, publisher);
-    if (this.#connection && this.#negotiated) publisher.connected(this.#connection);
-    return publisher;
-  }
-
-  #send(message: Packed): Promise<bigint> {
-    const connection = this.#connection;
-    const { pack } = this.#parts;
-    if (!pack || !this.#outbox) throw new TypeError("this service only receives");
-    if (!(message.flags & Flag.ACK_REQUIRED) && connection && this.#outbox.lets(message, connection)) {
-      connection.session.send(message);
-      connection.wake();
-      return Promise.resolve(message.timestamp);
-    }
-    // In list form, which every server reads.
-    const payload = pack(message.data, { maxPayload: this.#settings.maxPayload });
-    if (this.#state === "closed") return Promise.reject(new ConnectionLost("the service is closed"));
-    const sent = this.#outbox.put({ ...message, payload, data: null });
-    this.#pump();
-    return sent;
-  }
-
-  #pump(): void {
-    if (!this.#connection) return;
-    this.#outbox?.fill(this.#connection);
-    for (const publisher of this.#publishers.values()) publisher.pump();
-    this.#connection?.wake();
   }
 
   /** Sends a PING, and returns the round trip time in seconds. @throws ConnectionLost if the connection ends before */
@@ -544,10 +503,7 @@ export class ServiceOfParts implements PublisherHost, HistoryHost {
   }
 
   #drained(): void {
-    const connection = this.#connection;
-    if (!connection) return;
-    const canFill = [this.#outbox, ...this.#publishers.values()].some((waiting) => waiting?.canFill(connection));
-    if (canFill) queueMicrotask(() => this.#pump());
+    if (this.#connection) this.#sending?.drained(this.#connection);
   }
 
   #ended({ code, reason, said, lasted, opened }: Ending): void {
@@ -560,7 +516,7 @@ export class ServiceOfParts implements PublisherHost, HistoryHost {
     this.#negotiated = null;
     this.#seals?.disconnected();
     this.#subscriptions.disconnected();
-    for (const publisher of this.#publishers.values()) publisher.disconnected();
+    this.#sending?.disconnected();
     for (const history of this.#histories.values()) history.disconnected();
     for (const resolve of this.#pongs.splice(0)) resolve(null);
     const text = said && said.message !== reason ? `${reason} (${said.message})` : reason;
@@ -592,8 +548,7 @@ export class ServiceOfParts implements PublisherHost, HistoryHost {
     const isWanted = this.#closed.length > 0;
     const opening = this.#opening;
     this.#opening = null;
-    this.#outbox?.end(error);
-    for (const publisher of [...this.#publishers.values()]) publisher.end(error);
+    this.#sending?.end(error);
     this.#subscriptions.end(error);
     for (const history of [...this.#histories.values()]) history.closed(error);
     this.#enter("closed");
@@ -636,15 +591,13 @@ export class ServiceOfParts implements PublisherHost, HistoryHost {
         else this.#subscriptions.answered(event);
         break;
       case "acknowledged":
-        if (![...this.#publishers.values()].some((publisher) => publisher.acknowledged(event)))
-          this.#outbox?.acknowledged(event.timestamp);
+        this.#sending?.acknowledged(event);
         break;
       case "undelivered":
-        if (![...this.#publishers.values()].some((publisher) => publisher.undelivered(event)))
-          this.#outbox?.undelivered(event.timestamp, event.attempts);
+        this.#sending?.undelivered(event);
         break;
       case "error":
-        for (const publisher of [...this.#publishers.values()]) publisher.refused(event);
+        this.#sending?.refused(event);
         if (!this.#subscriptions.noticed(event)) {
           this.#events.emit("error", { error: new ProtocolError(event.code, event.message) });
         }
@@ -680,8 +633,7 @@ export class ServiceOfParts implements PublisherHost, HistoryHost {
     this.#events.emit("negotiated", this.#negotiated);
     this.#opening?.resolve(this.#negotiated);
     this.#opening = null;
-    this.#outbox?.fill(connection);
-    for (const publisher of this.#publishers.values()) publisher.connected(connection);
+    this.#sending?.connected(connection);
     for (const [request, history] of [...this.#histories]) history.connected(connection, request);
   }
 

@@ -2,9 +2,9 @@ import { ALL_SERVICE_PARTS } from "./all-parts.js";
 import { ServiceOfParts, type ServiceOptions } from "./service-of-parts.js";
 
 export { Capability, CloseCode, ErrorCode, Flag, MessageType } from "../protocol.js";
+export type { SendOptions } from "./sending.js";
 export type {
   Negotiated,
-  SendOptions,
   ServiceEvents,
   ServiceOptions,
   ServiceState,

@@ -1,7 +1,7 @@
-import { ArrayReader } from "../codec/array-reader.js";
 import { inflate } from "../codec/compression.js";
 import { pack } from "../codec/messagepack-utils.js";
 import { ProtocolHandler } from "../codec/protocol-handler.js";
+import { SampleReader } from "../codec/sample-reader.js";
 import { FRAGMENT_SIZE } from "../protocol.js";
 import { fragmentAt, isCut } from "./fragmenting.js";
 import type { SessionParts } from "./parts.js";
@@ -10,7 +10,7 @@ import { Reassembly } from "./reassembly.js";
 
 /** The parts of a session that publishes, opens and verifies. */
 export const ALL_PARTS: SessionParts = {
-  unpacking: { inflate, ArrayReader, load: () => Promise.resolve() },
+  unpacking: { inflate, SampleReader, load: () => Promise.resolve() },
   senderOf: (options) => new ProtocolHandler(options),
   pack,
   fragments: { Reassembly, cutter: { isCut, fragmentAt, size: FRAGMENT_SIZE } },

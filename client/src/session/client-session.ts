@@ -6,7 +6,7 @@ import {
   type VersionCheck,
 } from "../codec/control-messages.js";
 import type { FrameSender } from "../codec/control-sender.js";
-import { fieldOf } from "../codec/fields.js";
+import { fieldOf, isPlain } from "../codec/fields.js";
 import { type Frame, FrameReader, type Header, type Message } from "../codec/frame-reader.js";
 import { pathText, ROOT } from "../codec/path.js";
 import type { Opened } from "../codec/seal.js";
@@ -1014,10 +1014,6 @@ function giveName(data: unknown, stream: string): void {
   } else if (isPlain(data) && fieldOf(data, "stream") === undefined) {
     data.stream = stream;
   }
-}
-
-function isPlain(value: unknown): value is Record<string, unknown> {
-  return value !== null && typeof value === "object" && Object.getPrototypeOf(value) === Object.prototype;
 }
 
 /** A timestamp as packers write it: an integer, or a float of the same value. */

@@ -10,7 +10,7 @@ import type { ProtectedFrames } from "./protected-frames.js";
 import type { Reassembly } from "./reassembly.js";
 
 export interface SessionParts {
-  /** Reads payloads that are compressed, or have arrays. What is not there yet is loaded once such a payload arrives. */
+  /** Reads payloads that are compressed, or have arrays in list form. What is not there yet is loaded once such a payload arrives. */
   readonly unpacking: Unpacking & { load(): Promise<void> };
   /** Makes what encodes the frames of a version. */
   readonly senderOf: (
