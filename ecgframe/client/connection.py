@@ -245,7 +245,7 @@ class Connection:
                 if isinstance(events, Decoding):
                     await in_thread(events.run)
                     events = self.session.finish_receiving(events, self._loop.time())
-                self._tell(events)
+                self._handle(events)
                 if self.session.has_waiting or self.session.closing:  # otherwise the timer fires early at worst
                     self.wake()
 
@@ -283,7 +283,8 @@ class Connection:
 
     # --- events ---
 
-    def _tell(self, events: list[Event]) -> None:
+    def _handle(self, events: list[Event]) -> None:
+        """Note what concerns this connection, and pass each event to its owner."""
         for event in events:
             if note := _NOTES.get(type(event)):
                 note(self, event)
@@ -329,7 +330,7 @@ class Connection:
             self.session.heard(now)
         if self._next_ping is not None and now >= self._next_ping:
             self._ping_again(now)
-        self._tell(self.session.tick(now))
+        self._handle(self.session.tick(now))
         self.wake()
 
     def _ping_again(self, now: float) -> None:
@@ -375,7 +376,7 @@ class Connection:
         for timer in (self._timer, self._abort_timer):
             if timer:
                 timer.cancel()
-        self._tell(self.session.lost())
+        self._handle(self.session.lost())
         self._progress.set()
         for pong in self._pongs:
             _settle(pong, None)

@@ -118,7 +118,7 @@ class MessageQueue:
         """
         while True:
             while self._queued:
-                if (message := self._opened(self._take())) is not None:
+                if (message := self._unwrap(self._take())) is not None:
                     return message
             if self._ended:
                 raise self._failure or StopAsyncIteration
@@ -180,7 +180,7 @@ class MessageQueue:
             self._update_pressure()
         return queued
 
-    def _opened(self, queued: QueuedItem) -> Message | None:
+    def _unwrap(self, queued: QueuedItem) -> Message | None:
         """Return the message in the item and acknowledge it; None if the item is a gap."""
         message = queued.item
         if isinstance(message, Gap):

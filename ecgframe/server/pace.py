@@ -47,7 +47,7 @@ class Pace:
                 turn.set_result(True)
                 self._is_waking = True
                 return
-        if self._is_waking:  # the connection that got the last turn runs in this iteration, so the next one is taken
+        if self._is_waking:  # the connection with the last turn sends only now, so this iteration is taken, too
             self._is_waking = False
             asyncio.get_running_loop().call_soon(self._give)
         else:

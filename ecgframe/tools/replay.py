@@ -67,7 +67,7 @@ def part_of(
     connections: dict[tuple[str | None, str | None], int] = {}
     pace = SignalPace(Budget() if budget is None else budget)
     begin: float | None = None
-    said: list[Cue] = []
+    cues: list[Cue] = []  # at first with the time of each message, 0 if it is not known
     by_signal = array("d")
     for one in observations:
         if not isinstance(one, Delivery):
@@ -79,20 +79,19 @@ def part_of(
         if seen:
             begin = seen if begin is None else min(begin, seen)
         if one.origin.from_server in (None, from_server):
-            said.append(Cue(seen or 0.0, one.octets, one.is_text))
+            cues.append(Cue(seen or 0.0, one.octets, one.is_text))
             if one.origin.time is None:
                 by_signal.append(pace.due(one))
     if not 0 < connection <= len(connections):
-        held = "no connection" if not connections else f"{len(connections)} connections"
-        raise ToolError(f"there is no connection {connection}: {held} in this recording")
-    has_signal = pace.has_signal and len(by_signal) == len(said)
-    start = begin or 0.0
-    for number, cue in enumerate(said):
-        after = by_signal[number] if has_signal else max((cue.after or start) - start, 0.0)
-        said[number] = Cue(after, cue.octets, cue.is_text)
-    cues = said
+        count = "no connection" if not connections else f"{len(connections)} connections"
+        raise ToolError(f"there is no connection {connection}: {count} in this recording")
     if not cues:
         raise ToolError(f"the {'server' if from_server else 'client'} sends nothing in connection {connection}")
+    has_signal = pace.has_signal and len(by_signal) == len(cues)
+    start = begin or 0.0
+    for index, cue in enumerate(cues):  # in place, since a recording may be large
+        after = by_signal[index] if has_signal else max((cue.after or start) - start, 0.0)
+        cues[index] = Cue(after, cue.octets, cue.is_text)
     return cues
 
 

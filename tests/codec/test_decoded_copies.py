@@ -1,4 +1,4 @@
-"""``Codec(copy=True)``: a decoded message that needs its buffer no longer, and whose arrays may be written."""
+"""``Codec(copy=True)``: a decoded message does not need its buffer any more, and its arrays may be written."""
 
 import gc
 import sys
@@ -41,7 +41,7 @@ def test_arrays_are_copies_that_may_be_written(package, signal, ndarray, compres
     assert arrived.flags.c_contiguous
     assert arrived.flags.aligned
     assert not np.shares_memory(arrived, np.frombuffer(buffer, np.uint8))
-    buffer[:] = bytes(len(buffer))  # what comes next into the same buffer
+    buffer[:] = bytes(len(buffer))  # as if the next message arrived in the same buffer
     buffer.clear()
     assert np.array_equal(arrived, signal)
     assert arrived.shape == signal.shape
@@ -51,7 +51,7 @@ def test_arrays_are_copies_that_may_be_written(package, signal, ndarray, compres
 
 
 @pytest.mark.parametrize("package", CORES, ids=lambda core: core.__name__)
-def test_the_buffer_is_let_go(package):
+def test_the_buffer_is_released(package):
     frame = a_frame(SIGNALS[0])
     before = sys.getrefcount(frame)
     message = package.Codec(copy=True).decode(frame)
