@@ -115,7 +115,11 @@ class Crowd:
         Returns:
             A number by which the other methods find these viewers.
         """
-        return await self._ask("open", port, viewers, list(says), hears, reads, path)
+        return await self._ask("open", port, [list(says)] * viewers, hears, reads, path)
+
+    async def open_each(self, port: int, says: Sequence[Sequence[bytes | str]], hears: int, path: str = "/ws") -> int:
+        """Open a connection for each item of ``says``: the messages that this viewer sends. Otherwise as ``open``."""
+        return await self._ask("open", port, [list(words) for words in says], hears, True, path)
 
     async def received(self, group: int, nbytes: int) -> float:
         """Wait until each viewer has received ``nbytes``; return the time of that (time.monotonic)."""
@@ -207,11 +211,11 @@ class _Watcher:
 
     # --- commands ---
 
-    def open(self, port: int, viewers: int, says: list[bytes | str], hears: int, reads: bool, path: str) -> None:
+    def open(self, port: int, says: list[list[bytes | str]], hears: int, reads: bool, path: str) -> None:
         group = _Group()
-        for _ in range(viewers):
+        for words in says:
             sock, received = open_websocket(port, path=path)
-            for message in says:
+            for message in words:
                 sock.sendall(websocket_frame(message))
             for _ in range(hears):
                 while (first := first_message(received)) is None:

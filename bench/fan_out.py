@@ -123,11 +123,12 @@ def write(folder: Path, found: Found) -> None:
     """Write the page and its plot."""
     (folder / "results").mkdir(parents=True, exist_ok=True)
     names = list(next(iter(found.values())))
-    plots.over_viewers(
+    plots.over_counts(
         folder / "results" / "fan-out.svg",
         f"Processor time of a server for each delivered frame of {len(frame(SAMPLES))} bytes",
         list(found),
         {name_of(name): [cost(rounds[name]) for rounds in found.values()] for name in names},
+        "viewers",
     )
     (folder / "FAN_OUT.md").write_text("\n".join(page(found)), encoding="utf-8")
 

@@ -101,7 +101,7 @@ async def fan_out(
             for name, station in stations.items()
         }
         for number in range(rounds + 1):
-            for name in _turned(list(stations), number):
+            for name in turned(list(stations), number):
                 spent = stations[name].spent()
                 rate = await audiences[name].send(frames, burst)
                 spent = stations[name].spent() - spent
@@ -160,7 +160,7 @@ async def echo(names: Sequence[str], *, clients: int, times: int, rounds: int) -
             for name, station in stations.items()
         }
         for number in range(rounds + 1):
-            for name in _turned(list(stations), number):
+            for name in turned(list(stations), number):
                 spent = time.process_time()
                 seconds = await crowd.talk(groups[name], frame(), bytes_on_the_wire(frame()), times)
                 spent = time.process_time() - spent
@@ -331,7 +331,7 @@ class SlowViewer:
 # --- numbers ---
 
 
-def _turned(names: list[str], number: int) -> list[str]:
+def turned(names: list[str], number: int) -> list[str]:
     """Rotate the order, so that no server always follows the same one."""
     first = number % len(names)
     return names[first:] + names[:first]

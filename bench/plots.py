@@ -54,10 +54,10 @@ def colour(name: str) -> str:
 
 
 def dashes(name: str) -> str:
-    """Return the line style: dashed for samples as raw bytes, dotted for the floor, solid for all others."""
+    """Return the line style: dashed for samples as raw bytes and for version 3, dotted for the floor."""
     if name.startswith("("):
         return ":"
-    return "--" if name.endswith(("binary form", "+ tobytes")) else "-"
+    return "--" if name.endswith(("binary form", "+ tobytes", ", version 3")) else "-"
 
 
 def over_size(path: Path, title: str, nbytes: Sequence[int], shapes: Sequence[str], seconds: Series) -> None:
@@ -67,10 +67,10 @@ def over_size(path: Path, title: str, nbytes: Sequence[int], shapes: Sequence[st
     _over(path, title, nbytes, ticks, seconds, _time, names)
 
 
-def over_viewers(path: Path, title: str, viewers: Sequence[int], microseconds: Series) -> None:
-    """Plot the cost of a delivered frame over the number of viewers, both logarithmic."""
-    ticks = [f"{count:,}" for count in viewers]
-    _over(path, title, viewers, ticks, microseconds, lambda value: f"{value:g} µs", {"xlabel": "viewers"})
+def over_counts(path: Path, title: str, counts: Sequence[int], microseconds: Series, what: str) -> None:
+    """Plot the cost of a delivered frame over the number of something, such as viewers, both logarithmic."""
+    ticks = [f"{count:,}" for count in counts]
+    _over(path, title, counts, ticks, microseconds, lambda value: f"{value:g} µs", {"xlabel": what})
 
 
 def _over(

@@ -9,7 +9,7 @@ from statistics import median
 
 import pytest
 
-from bench import live, storms
+from bench import growth, live, storms
 from bench.engines import installed
 
 FAN_OUT_BAR, ECHO_BAR = 0.8, 0.7
@@ -110,3 +110,15 @@ def test_a_ward_that_comes_back(once, benchmark, name):
     )
     if not benchmark.disabled:
         assert median(found.late) < 0.05
+
+
+@pytest.mark.parametrize("streams", [1, 16])
+def test_both_versions_over_streams(once, benchmark, streams):
+    rounds = once(
+        "growth",
+        growth.fan_out,
+        {"viewers": 16, "streams": streams, "samples": 25, "rounds": 1},
+        {"viewers": 256, "streams": streams, "samples": 25, "rounds": 5},
+    )
+    benchmark.extra_info.update(rounds)
+    assert {name.rpartition(" ")[2] for name in rounds} == {"3", "4"}
