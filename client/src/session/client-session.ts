@@ -1,4 +1,5 @@
 import {
+  type AnsweredKey,
   checkedControl,
   type ErrorBody,
   type Offer,
@@ -70,6 +71,7 @@ export type SessionEvent =
   | { kind: "signed"; arrival: Arrival; unverified: Unverified }
   /** Frames wait for a key that is not known. `stream` is null if their header names none, as in version 3. */
   | { kind: "key-missing"; stream: string | null }
+  | { kind: "keys-refused"; stream: string; history: number | null; error: ProtocolError }
   /** A sealed message of a history was let go, as its key is not known: nothing waits for it. */
   | { kind: "unopened"; position: StreamPosition }
   /** A message arrived whose number was received before. Its subscription decides whether it is acknowledged again. */
@@ -989,7 +991,7 @@ export class ClientSession {
       return;
     }
     const takesKeys = isWanted || (rotation && [...this.#histories.values()].includes(stream));
-    if (keys && takesKeys) this.#seals?.takeKeys(stream, keys);
+    if (keys && takesKeys) this.#takeKeys(stream, keys, rotation ? null : { request, events });
     if (rotation && status === "subscribed") return;
     if (status !== "subscribed") {
       this.#book.unbind(stream, request);
@@ -1017,6 +1019,21 @@ export class ClientSession {
       }),
     });
     if (isWanted) this.#learnAll(stream, templates, request);
+  }
+
+  /** Takes the keys of an answer. If they are refused, and somebody waits for the answer, an event says so besides. */
+  #takeKeys(
+    stream: string,
+    keys: readonly AnsweredKey[],
+    awaited: { request: number | null; events: SessionEvent[] } | null,
+  ): void {
+    try {
+      this.#seals?.takeKeys(stream, keys);
+    } catch (error) {
+      if (awaited && error instanceof ProtocolError)
+        awaited.events.push({ kind: "keys-refused", stream, history: awaited.request, error });
+      throw error;
+    }
   }
 
   /**
