@@ -41,6 +41,34 @@ async function grantSealed(talk: Talk, by: Sealer, more: Record<string, unknown>
   return data;
 }
 
+describe("keys of a server that do not go with those of the application", () => {
+  class Failing extends StoredKeys {
+    override find(): Key | null {
+      throw new TypeError("no such key");
+    }
+  }
+
+  test.each([
+    ["an id in use", new StoredKeys([new Key(KEY_ID, "other", SECRET)]), /key id 9 .*"other"; remove the key 9/],
+    ["a keyring that fails", new Failing(), /key id 9: find\(\) threw TypeError; it is to return null/],
+  ])("end the subscription with an error that names the key: %s", async (_, keys, text) => {
+    const url = await scripted(async (talk) => {
+      await talk.negotiate(IN_V4);
+      await grantSealed(talk, new Sealer(key()));
+      expect((await talk.hear(MessageType.UNSUBSCRIBE)).data).toEqual({ stream: STREAM });
+      await talk.stay();
+    });
+    const service = sealing({ sealing: new Sealing({ keys }) });
+    const errors = collected(service, "error");
+    const subscription = service.subscribe(STREAM, () => expect.fail("a message arrived"));
+    await service.connect(url);
+    await expect(subscription.granted).rejects.toThrow(text);
+    expect(subscription.status).toBe("denied");
+    expect(errors.map(({ error }) => error.message)).toEqual([expect.stringMatching(text)]);
+    expect(service.subscribe(STREAM, () => {}).status).toBe("asked");
+  });
+});
+
 describe("a sealed stream of version 4", () => {
   test("arrives, and goes on over a new connection, whose repetitions are discarded", async () => {
     const by = new Sealer(key());

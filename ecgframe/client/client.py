@@ -21,6 +21,7 @@ from ..session import (
     FrameRefused,
     FramesUnopened,
     KeyMissing,
+    KeysRefused,
     Negotiated,
     Numbered,
     Received,
@@ -654,6 +655,9 @@ class Client:
         log.info("a frame of %s is sealed with the unknown key %d", event.stream or "a stream", event.key_id)
         self._subscriptions.key_missing(event.stream, connection)
 
+    def _on_keys_refused(self, connection: Connection, event: KeysRefused) -> None:
+        self._subscriptions.keys_refused(event, connection)
+
     def _on_attestation(self, connection: Connection, event: AttestationTaken) -> None:
         if (subscription := self._subscriptions.find(event.stream)) is not None:
             subscription.note_attested(event.found)
@@ -696,6 +700,7 @@ _EVENT_HANDLERS: Final[dict[type, Callable[[Client, Connection, Any], None]]] = 
     FrameRefused: Client._on_refused,
     Numbered: Client._on_numbered,
     KeyMissing: Client._on_key_missing,
+    KeysRefused: Client._on_keys_refused,
     AttestationTaken: Client._on_attestation,
     FramesUnopened: Client._on_unopened,
     RoundTrip: Client._on_round_trip,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..codec import Message
+    from ..errors import ProtocolError
     from ..session import FramesUnopened, SealedStreams, StreamOf, SubscriptionAnswered
     from .connection import Connection
     from .message_queue import Owner
@@ -174,10 +175,12 @@ class Histories:
         connection = self._connection
         if connection is None:
             return
-        if self._sealed.is_required(history.stream) and (why := why_not_sealed(connection)) is not None:
-            history.end(AuthenticationFailed(f"the history of {history.stream!r} is to be sealed, but {why}"))
-        else:
+        try:
+            if self._sealed.is_required(history.stream) and (why := why_not_sealed(connection)) is not None:
+                raise AuthenticationFailed(f"the history of {history.stream!r} is to be sealed, but {why}")
             history.ask(connection, number)
+        except AuthenticationFailed as error:  # the keyring may have failed
+            history.end(error)
         self._forget_ended()
 
     def connected(self, connection: Connection) -> None:
@@ -250,6 +253,14 @@ class Histories:
         """Note messages whose key is not known."""
         if event.history is not None and (history := self._find(event.history)) is not None:
             history.unopened += event.frames
+
+    def keys_refused(self, number: int, error: ProtocolError) -> None:
+        """End a history whose keys are refused."""
+        if (history := self._find(number)) is not None:
+            self._end_request(number)
+            self._forget_request(number)
+            self._paused.discard(history)
+            history.end(error)
 
     def leave(self, history: History) -> None:
         """End a history that the application does not want any more."""

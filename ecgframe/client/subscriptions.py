@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import AuthenticationFailed, ProtocolError
 from ..foreign_text import gated_logger
 from ..protocol import ErrorCode
-from ..session import ErrorReceived, FramesUnopened, StreamOf, SubscriptionAnswered, microseconds
+from ..session import ErrorReceived, FramesUnopened, KeysRefused, StreamOf, SubscriptionAnswered, microseconds
 from ..session.sealed_streams import STALE_AFTER
 from .backoff import as_error
 from .history import Histories, History
@@ -254,13 +254,33 @@ class Subscriptions:
     def key_missing(self, stream: str | None, connection: Connection) -> None:
         """Ask for a key that is not known, by a SUBSCRIBE with the present position."""
         if stream is None:  # only the key would tell
-            wanting = [one for one in self if not self._sealed.has_own_keys(one.stream)]
+            wanting = [one for one in self if self._takes_keys(one.stream)]
         else:
             found = self.find(stream)
-            wanting = [] if found is None or self._sealed.has_own_keys(stream) else [found]
+            wanting = [found] if found is not None and self._takes_keys(stream) else []
         for subscription in wanting:
             if subscription.status == "subscribed" and subscription.stream not in connection.asked:
                 self._ask(subscription, connection)
+
+    def _takes_keys(self, stream: str) -> bool:
+        """Return whether a stream is opened with keys of the server."""
+        try:
+            return not self._sealed.has_own_keys(stream)
+        except AuthenticationFailed:
+            return True  # ``_ask`` tells the application that its keyring fails
+
+    def keys_refused(self, event: KeysRefused, connection: Connection) -> None:
+        """End a subscription, or a history, whose keys are refused: it could open nothing, and has no answer."""
+        stream = event.stream
+        if event.history is not None:
+            self.histories.keys_refused(event.history, event.error)
+        elif connection.obsolete[stream]:
+            connection.obsolete[stream] -= 1
+        elif stream in connection.asked and stream not in connection.leaving:
+            connection.asked.discard(stream)
+            if subscription := self.find(stream):
+                self._leave_stream(stream)
+                self._end_denied(subscription, event.error)
 
     def unopened(self, event: FramesUnopened) -> None:
         """Note that sealed frames are lost. Where they have numbers, the next message shows that."""
@@ -288,11 +308,20 @@ class Subscriptions:
     # --- inside ---
 
     def _ask(self, subscription: Subscription, connection: Connection) -> None:
+        try:
+            self._request(subscription, connection)
+        except AuthenticationFailed as error:
+            self._give_up(subscription, error)
+
+    def _request(self, subscription: Subscription, connection: Connection) -> None:
+        """Send SUBSCRIBE.
+
+        Raises:
+            AuthenticationFailed: the stream is to be sealed, but cannot be opened; or the keyring failed.
+        """
         stream = subscription.stream
         if self._sealed.is_required(stream) and (why := why_not_sealed(connection)) is not None:
-            self._give_up(subscription, AuthenticationFailed(f"{stream!r} is to be sealed, but {why}"))
-            return
-        connection.asked.add(stream)
+            raise AuthenticationFailed(f"{stream!r} is to be sealed, but {why}")
         if connection.session.negotiated:
             epoch, after = subscription.numbers.place() or (None, None)
             connection.session.subscribe(
@@ -301,6 +330,7 @@ class Subscriptions:
         else:
             connection.session.subscribe(stream)
             subscription.granted_by_an_old_server()
+        connection.asked.add(stream)
         connection.wake()
 
     def _handle_answer(self, subscription: Subscription, answer: SubscriptionAnswered) -> None:
@@ -318,6 +348,9 @@ class Subscriptions:
         """End a subscription that the server does not serve."""
         del self._subscriptions[subscription.stream]
         self._sealed.end(subscription.stream)
+        self._end_denied(subscription, error)
+
+    def _end_denied(self, subscription: Subscription, error: ProtocolError) -> None:
         self._forget_pressure(subscription.number)
         subscription.end(error, status="denied")
 

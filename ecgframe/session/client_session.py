@@ -13,7 +13,7 @@ from ..seal import NotOpened
 from ..signing import Attested, Signature
 from .control_numbers import check_moment
 from .decoding import decode_items
-from .events import AttestationTaken, Event, FramesUnopened, KeyMissing, SubscriptionAnswered
+from .events import AttestationTaken, Event, FramesUnopened, KeyMissing, KeysRefused, SubscriptionAnswered
 from .held_frames import HELD_SECONDS, Held, HeldFrames
 from .negotiation import choice, common_capabilities, usable
 from .outgoing import encode_outgoing, encoding_for
@@ -258,6 +258,9 @@ class ClientSession(Session):
 
     def _receive_frame(self, item: Decoded, nbytes: int, now: float, events: list[Event]) -> bool:
         goes_on = super()._receive_frame(item, nbytes, now, events)
+        if self._sealed is not None and self._sealed.refused_keys is not None:
+            events.append(KeysRefused(*self._sealed.refused_keys))
+            self._sealed.refused_keys = None
         if goes_on and self._sealed is not None and self._sealed.has_new_keys and not self._is_releasing:
             self._try_held(now, events)  # after the event of the answer that brought the keys
         return goes_on and not self.closing

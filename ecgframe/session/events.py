@@ -175,6 +175,21 @@ class SubscriptionAnswered:
 
 
 @dataclass(frozen=True, slots=True)
+class KeysRefused:
+    """The keys in an answer of the server were refused, and so was the answer, which ``FrameRefused`` tells as well.
+
+    Attributes:
+        stream: name of the stream.
+        history: of an answer to a request for a history: its number; else None.
+        error: why. Its text names the key if its id is in use, or if the keyring of the application fails for it.
+    """
+
+    stream: str
+    history: int | None
+    error: ProtocolError
+
+
+@dataclass(frozen=True, slots=True)
 class KeyMissing:
     """A sealed frame came whose key is unknown. It is held; a SUBSCRIBE with the present position asks for the key.
 
@@ -325,6 +340,7 @@ Event = (
     | UnsubscribeRequested
     | SubscriptionAnswered
     | KeyMissing
+    | KeysRefused
     | FramesUnopened
     | AttestationTaken
     | Acknowledged

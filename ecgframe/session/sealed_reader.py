@@ -28,6 +28,7 @@ from ..protocol import (
 )
 from ..seal import Key, NotOpened, Opened, Opener, ReplayWindow, check_stream
 from ..signing import Signature, digest, without_trailer
+from .sealed_streams import keyring_failed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -118,6 +119,8 @@ class SealedReader:
         opened: the payload that was opened last; None if there is none since it was set to that.
         again: whether frames are opened that were received before, as the templates in an answer are.
         has_new_keys: whether keys came since this was set to False.
+        refused_keys: of the last answer whose keys were refused: stream, history, and why; None if the owner was
+            told.
         templates: those of the server, by stream id and number.
     """
 
@@ -128,6 +131,7 @@ class SealedReader:
         self.opened: Opened | None = None
         self.again = False
         self.has_new_keys = False
+        self.refused_keys: tuple[str, int | None, ProtocolError] | None = None
         self.templates: Mapping[tuple[int, int], Template] | None = None
         self._signature: Signature | None = None
         self._signed: bytes | None = None
@@ -147,8 +151,7 @@ class SealedReader:
 
     def find(self, key_id: int) -> Key | None:
         """Return a key of the application, or one that the server has handed out for a stream without such."""
-        own = self._streams.keyring
-        key = None if own is None else own.find(key_id)
+        key = self._streams.own_key(key_id)
         if key is not None:
             return key
         key = self._keys.get(key_id)
@@ -336,9 +339,9 @@ class SealedReader:
         """Take the keys out of an answer, and refuse a plain message of a sealed stream."""
         try:
             self.take_keys(message)
+            return self.check_message(message) or message
         except ProtocolError as error:
             return error
-        return self.check_message(message) or message
 
     # --- keys ---
 
@@ -355,22 +358,36 @@ class SealedReader:
         stream = message.data.get("stream")
         if entries is None or not self.is_agreed or not isinstance(stream, str) or not self._watches(stream):
             return
-        if message.data.get("status") != "subscribed" or self._streams.has_own_keys(stream):
+        if message.data.get("status") != "subscribed":
             return
-        for key in _read_keys(entries, stream):
-            self._take(key)
+        try:
+            if not self._streams.has_own_keys(stream):
+                for key in _read_keys(entries, stream):
+                    self._take(key)
+        except ProtocolError as error:
+            history = message.data.get("history")
+            is_rotation = message.data.get("rotation") is True
+            if not is_rotation:
+                self.refused_keys = stream, history if isinstance(history, int) else None, error
+            raise
 
     def _watches(self, stream: str) -> bool:
         return stream in self._streams or any(name == stream for name, _ in self._histories)
 
     def _take(self, key: Key) -> None:
-        own = self._streams.keyring
-        known = self._keys.get(key.id) or (None if own is None else own.find(key.id))
+        received = self._keys.get(key.id)
+        known = received or self._streams.own_key(key.id, Check.FIELDS)
         if known is not None and (known.stream != key.stream or not compare_digest(known.secret, key.secret)):
-            error = AuthenticationFailed(
-                f"the key id {key.id} is that of another stream key already", check=Check.FIELDS, path='data["keys"]'
+            where = "the server has handed it out" if received is not None else "the application's keyring has it"
+            way_out = "give every stream key of the server an id of its own"
+            if received is None:
+                way_out = f"remove the key {key.id} from that keyring, or {way_out}"
+            error = keyring_failed(
+                f"the key id {key.id} of the stream {key.stream!r} is that of another key already: {where} for the "
+                f"stream {known.stream!r}; {way_out}",
+                Check.FIELDS,
             )
-            error.reason = "key"
+            error.path = 'data["keys"]'
             raise error
         self.has_new_keys = self.has_new_keys or key.id not in self._keys
         self._keys[key.id] = key

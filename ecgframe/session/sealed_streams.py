@@ -9,7 +9,8 @@ from collections import OrderedDict
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from ..protocol import HISTORY_WINDOW, MAX_DIGESTS
+from ..errors import AuthenticationFailed
+from ..protocol import HISTORY_WINDOW, MAX_DIGESTS, Check
 from ..seal import ReplayWindow
 from .attestations import StreamAttestations
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from ..codec import Message
     from ..messages.templates import Template
-    from ..seal import Keyring
+    from ..seal import Key, Keyring
     from ..signing import Verifier
 
 STALE_AFTER: Final = 90.0
@@ -41,6 +42,13 @@ def window_of_history() -> ReplayWindow:
 def can_open() -> bool:
     """Return whether the library for opening sealed payloads is installed."""
     return find_spec("cryptography") is not None
+
+
+def keyring_failed(text: str, check: Check) -> AuthenticationFailed:
+    """Return the error for a key that cannot be used, with ``reason`` "key"."""
+    error = AuthenticationFailed(text, check=check)
+    error.reason = "key"
+    return error
 
 
 class KeptMessage(NamedTuple):
@@ -133,13 +141,40 @@ class SealedStreams:
         return None if known is None else known.window
 
     def has_own_keys(self, stream: str) -> bool:
-        """Return whether the application has keys of the stream, valid now or not."""
+        """Return whether the application has keys of the stream, valid now or not.
+
+        Raises:
+            AuthenticationFailed: (``reason`` "key") the keyring failed.
+        """
         if self.keyring is None:
             return False
         try:
             return self.keyring.current(stream) is not None
         except ValueError:
             return True
+        except Exception as error:
+            text = (
+                f"the application's keyring failed for the stream {stream!r}: current() raised {type(error).__name__};"
+                " it is to return None for a stream without keys, and to raise ValueError if none of them is valid"
+            )
+            raise keyring_failed(text, Check.ENCRYPTION) from error
+
+    def own_key(self, key_id: int, check: Check = Check.ENCRYPTION) -> Key | None:
+        """Return a key of the application; None if it does not have that one.
+
+        Raises:
+            AuthenticationFailed: (``reason`` "key") the keyring failed.
+        """
+        if self.keyring is None:
+            return None
+        try:
+            return self.keyring.find(key_id)
+        except Exception as error:
+            text = (
+                f"the application's keyring failed for the key id {key_id}: find() raised {type(error).__name__};"
+                " it is to return None for a key that it does not have"
+            )
+            raise keyring_failed(text, check) from error
 
     def is_required(self, stream: str) -> bool:
         """Return whether plain messages of the stream are refused over every connection."""

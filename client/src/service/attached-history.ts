@@ -14,6 +14,8 @@ export interface AttachedHistory {
   disconnected(): void;
   /** Processes an answer. */
   answered(answer: HistoryAnswered): void;
+  /** Ends it: the keys in the answer were refused. */
+  fail(error: Error): void;
   /** Processes a message. */
   take(message: Message, number: number): void;
   /** Notes a message that the application does not get, such as a template. */

@@ -70,9 +70,13 @@ export class History implements AttachedHistory {
 
   /** Ends the history: no more messages are sent. */
   end(): void {
+    this.#leave(null);
+  }
+
+  #leave(error: Error | null): void {
     this.#connection?.session.endHistory(this.stream, this.#request);
     this.#connection?.wake();
-    this.#finish(null);
+    this.#finish(error);
   }
 
   // --- what the service calls ---
@@ -92,6 +96,10 @@ export class History implements AttachedHistory {
     }
     connection.session.askHistory(this.stream, request, this.#rest, this.#stop, this);
     connection.wake();
+  }
+
+  fail(error: Error): void {
+    this.#leave(error);
   }
 
   answered({ status, code, reason, line, history }: HistoryAnswered): void {

@@ -180,12 +180,9 @@ export class SealedStreams implements StreamSeals {
     if (this.hasOwnKeys(stream)) return;
     for (const { id, key, begins, ends } of keys) {
       const taken = new Key(id, stream, key, { begins, ends });
-      const known = this.#find(id);
-      if (known && !known.isSame(taken))
-        throw new ProtocolError(ErrorCode.AUTHENTICATION_FAILED, `the stream key ${id} is another one already`, {
-          check: 12,
-          reason: "key",
-        });
+      const own = this.#ownKey(id);
+      const known = own ?? this.#find(id);
+      if (known && !known.isSame(taken)) throw refusedKey(collision(taken, known, own !== null));
       this.#received.add(taken);
       const ids = [...(this.#idsOf.get(stream) ?? []).filter((one) => one !== id), id];
       for (const old of ids.splice(0, Math.max(0, ids.length - KEYS_KEPT))) this.#received.remove(old);
@@ -195,10 +192,22 @@ export class SealedStreams implements StreamSeals {
   }
 
   #find(keyId: number): Key | null {
-    const own = this.own?.find(keyId) ?? null;
+    const own = this.#ownKey(keyId);
     if (own) return own;
     const received = this.#received.find(keyId);
     return received && this.hasOwnKeys(received.stream) ? null : received;
+  }
+
+  #ownKey(keyId: number): Key | null {
+    try {
+      return this.own?.find(keyId) ?? null;
+    } catch (error) {
+      const name = error instanceof Error ? error.name : typeof error;
+      throw refusedKey(
+        `the application's keyring failed for the key id ${keyId}: find() threw ${name}; ` +
+          "it is to return null for a key that it does not have",
+      );
+    }
   }
 
   // --- messages ---
@@ -310,4 +319,17 @@ export class SealedStreams implements StreamSeals {
     }
     return opener;
   }
+}
+
+function refusedKey(why: string): ProtocolError {
+  return new ProtocolError(ErrorCode.AUTHENTICATION_FAILED, why, { check: 12, reason: "key" });
+}
+
+function collision(taken: Key, known: Key, isOwn: boolean): string {
+  const where = isOwn ? "the application's keyring has it" : "the server has handed it out";
+  const wayOut = "give every stream key of the server an id of its own";
+  return (
+    `the key id ${taken.id} of the stream "${taken.stream}" is that of another key already: ${where} for the stream ` +
+    `"${known.stream}"; ${isOwn ? `remove the key ${taken.id} from that keyring, or ` : ""}${wayOut}`
+  );
 }

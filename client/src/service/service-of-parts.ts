@@ -614,6 +614,10 @@ export class ServiceOfParts implements PublisherHost, HistoryHost {
       case "key-missing":
         this.#subscriptions.keyMissing(event.stream);
         break;
+      case "keys-refused": // "refused" follows
+        if (event.history === null) this.#subscriptions.keysRefused(event.stream, event.error);
+        else this.#histories.get(event.history)?.fail(event.error);
+        break;
       case "round-trip":
         this.#offset.add(event);
         for (const resolve of this.#pongs.splice(0)) resolve(event.seconds);

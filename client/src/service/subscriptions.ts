@@ -79,12 +79,12 @@ export class Subscriptions implements StreamPositions {
     return followed;
   }
 
-  #leave(followed: FollowedStream): Promise<void> {
+  #leave(followed: FollowedStream, error?: ProtocolError): Promise<void> {
     const { stream } = followed;
     if (this.#streams.get(stream) !== followed) return Promise.resolve();
     this.#remove(stream);
     this.#tellGaps(followed, followed.ended());
-    followed.end("unsubscribed");
+    followed.end(error ? "denied" : "unsubscribed", error);
     const requests = this.#requests;
     if (!requests) return Promise.resolve();
     const wasAsked = requests.asked.delete(stream);
@@ -214,6 +214,16 @@ export class Subscriptions implements StreamPositions {
     for (const followed of stream === null ? candidates : [this.#streams.get(stream)]) {
       if (followed?.status === "subscribed" && !requests.asked.has(followed.stream)) this.#ask(followed, requests);
     }
+  }
+
+  /** Ends a subscription whose keys are refused: it could open nothing, and has no answer. */
+  keysRefused(stream: string, error: ProtocolError): void {
+    const requests = this.#requests;
+    const followed = this.#streams.get(stream);
+    if (!requests) return;
+    const obsolete = requests.obsolete.get(stream) ?? 0;
+    if (obsolete) requests.obsolete.set(stream, obsolete - 1);
+    else if (followed && !requests.leaving.has(stream) && requests.asked.delete(stream)) this.#leave(followed, error);
   }
 
   /** Processes an ERROR if it is a drop notice of a subscribed stream. Returns whether it is. */

@@ -1,4 +1,5 @@
 import {
+  type AnsweredKey,
   checkedControl,
   type ErrorBody,
   type Offer,
@@ -762,7 +763,7 @@ export class ClientSession {
     if (request !== null) requireMoment(data, "more");
     if (request !== null && status !== "subscribed" && this.#protected?.postpones(request, data, message)) return;
     const takesKeys = isWanted || (rotation && [...this.#histories.values()].includes(stream));
-    if (keys && takesKeys) this.#protected?.seals.takeKeys(stream, keys);
+    if (keys && takesKeys) this.#takeKeys(stream, keys, rotation ? null : { request, events });
     if (rotation && status === "subscribed") return;
     if (status !== "subscribed") {
       this.#book.unbind(stream, request);
@@ -790,6 +791,21 @@ export class ClientSession {
       }),
     });
     if (isWanted) this.#learnAll(stream, templates, request);
+  }
+
+  /** Takes the keys of an answer. If they are refused, and somebody waits for the answer, an event says so besides. */
+  #takeKeys(
+    stream: string,
+    keys: readonly AnsweredKey[],
+    awaited: { request: number | null; events: SessionEvent[] } | null,
+  ): void {
+    try {
+      this.#protected?.seals.takeKeys(stream, keys);
+    } catch (error) {
+      if (awaited && error instanceof ProtocolError)
+        awaited.events.push({ kind: "keys-refused", stream, history: awaited.request, error });
+      throw error;
+    }
   }
 
   /**

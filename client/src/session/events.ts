@@ -19,6 +19,8 @@ export type SessionEvent =
   | { kind: "signed"; arrival: Arrival; unverified: Unverified }
   /** Frames wait for a key that is not known. `stream` is null if their header names none, as in version 3. */
   | { kind: "key-missing"; stream: string | null }
+  /** The keys in the answer to a subscription, or to the request `history`, cannot be taken: it ends. */
+  | { kind: "keys-refused"; stream: string; history: number | null; error: ProtocolError }
   /** A sealed message of a history was let go, as its key is not known: nothing waits for it. */
   | { kind: "unopened"; position: StreamPosition }
   /** A message arrived whose number was received before. Its subscription decides whether it is acknowledged again. */
