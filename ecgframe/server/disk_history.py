@@ -28,7 +28,7 @@ from .disk_segment import (
 )
 from .logs import logger
 
-__all__ = ["DiskHistory"]
+__all__ = ["DiskHistory", "HistoryBusy", "Piece"]
 
 BETWEEN_WRITES: Final = 1.0
 """Seconds from one write to the next: so much is lost at most if the process is killed."""
@@ -106,6 +106,14 @@ class DiskHistory:
                 self.nbytes += sum(segment.nbytes for segment in found)
         self._thread = ThreadPoolExecutor(1, "ecgframe-history")
         self._trim()
+
+    def describe(self) -> str:
+        """Describe where it is kept, and its bounds."""
+        kept = f", with {self.nbytes / 1e6:,.0f} MB from before" if self.nbytes else ""
+        return (
+            f"what is published is kept in {self._folder} for {self._seconds / 3600:g} hours, "
+            f"up to {self._limit / 1e6:,.0f} MB{kept}; for viewers of version 4"
+        )
 
     def stats(self) -> dict[str, int]:
         """Numbers for an operator."""
