@@ -7,6 +7,7 @@ writes what was published, once a second, and reads what viewers ask for.
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import os
 import time
@@ -40,6 +41,7 @@ MOST_READ: Final = 256 * 1024 * 1024
 """Bytes of files that are being sent to viewers."""
 
 _LONGEST_FOLDER: Final = 160
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT) if hasattr(errno, "EDQUOT") else (errno.ENOSPC,)
 _LOCK: Final = "in-use"
 
 
@@ -234,7 +236,7 @@ class DiskHistory:
             try:
                 _append(segment.path, joined)
             except OSError as error:
-                if self._delete_oldest(but=segment):
+                if error.errno in _FULL and self._delete_oldest(but=segment):
                     self._tell_once(f"{segment.path}: {error.strerror}: the oldest history is deleted")
                     continue
                 segment.nbytes -= len(joined)
