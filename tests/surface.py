@@ -55,6 +55,7 @@ MODULES = (
     "ecgframe.server.detection",
     "ecgframe.server.alarms",
     "ecgframe.server.alarm_file",
+    "ecgframe.server.disk_history",
     "ecgframe.server.prometheus",
     "ecgframe.server.worker_metrics",
     "ecgframe.server.opentelemetry",

@@ -7,6 +7,7 @@ writes what was published, once a second, and reads what viewers ask for.
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import os
 import time
@@ -28,7 +29,7 @@ from .disk_segment import (
 )
 from .logs import logger
 
-__all__ = ["DiskHistory"]
+__all__ = ["DiskHistory", "HistoryBusy", "Piece"]
 
 BETWEEN_WRITES: Final = 1.0
 """Seconds from one write to the next: so much is lost at most if the process is killed."""
@@ -40,6 +41,7 @@ MOST_READ: Final = 256 * 1024 * 1024
 """Bytes of files that are being sent to viewers."""
 
 _LONGEST_FOLDER: Final = 160
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT) if hasattr(errno, "EDQUOT") else (errno.ENOSPC,)
 _LOCK: Final = "in-use"
 
 
@@ -106,6 +108,14 @@ class DiskHistory:
                 self.nbytes += sum(segment.nbytes for segment in found)
         self._thread = ThreadPoolExecutor(1, "ecgframe-history")
         self._trim()
+
+    def describe(self) -> str:
+        """Describe where it is kept, and its bounds."""
+        kept = f", with {self.nbytes / 1e6:,.0f} MB from before" if self.nbytes else ""
+        return (
+            f"what is published is kept in {self._folder} for {self._seconds / 3600:g} hours, "
+            f"up to {self._limit / 1e6:,.0f} MB{kept}; for viewers of version 4"
+        )
 
     def stats(self) -> dict[str, int]:
         """Numbers for an operator."""
@@ -226,7 +236,7 @@ class DiskHistory:
             try:
                 _append(segment.path, joined)
             except OSError as error:
-                if self._delete_oldest(but=segment):
+                if error.errno in _FULL and self._delete_oldest(but=segment):
                     self._tell_once(f"{segment.path}: {error.strerror}: the oldest history is deleted")
                     continue
                 segment.nbytes -= len(joined)

@@ -304,6 +304,21 @@ def test_on_a_full_disk_the_oldest_is_deleted_and_what_is_not_kept_is_counted(sm
     asyncio.run(course())
 
 
+def test_an_error_other_than_a_full_disk_deletes_nothing(tmp_path, caplog):
+    async def course():
+        async with served(tmp_path) as (handler, _, disk):
+            await publish(handler, 0, 10)
+            await disk.read(STREAM, 0, 0)
+            (tmp_path / folder_of("ecg/2")).write_text("in the way")
+            await publish(handler, 0, 3, stream="ecg/2")
+            assert await disk.read("ecg/2", 0, 2**62) is None
+            assert (disk.written, disk.dropped) == (10, 3)
+            assert len(files_of(tmp_path)) == 1
+            assert "messages are not kept" in caplog.text
+
+    asyncio.run(course())
+
+
 def disk_free(folder):
     state = os.statvfs(folder)
     return state.f_bavail * state.f_frsize

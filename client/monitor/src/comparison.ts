@@ -151,7 +151,7 @@ export class Comparison {
     const { review } = screen;
     const live = signal();
     if (review === null) return live?.timeOf(Math.floor(live.head.position)) ?? Number.NaN;
-    return review.signal.timeOf(middleOf(screen.sweep.shown));
+    return review.signal.timeOf(middleOf(review, screen.sweep.page));
   }
 
   /** What the page keeps of a moment; null if it does not keep it. */

@@ -3,7 +3,7 @@
 import { make } from "./dom.js";
 import type { Screen } from "./screen.js";
 import type { EcgSignal } from "./signal.js";
-import type { Stretch } from "./sweep.js";
+import type { TraceBuffer } from "./trace-buffer.js";
 
 export interface Flag {
   /** Unix seconds. */
@@ -23,8 +23,13 @@ interface Place {
 /** CSS pixels that a flag may take. */
 const ROOM = 150;
 
-/** The sample in the middle of a frozen paper. */
-export const middleOf = ({ from, to }: Stretch): number => Math.round((from + to) / 2);
+/** The sample in the middle of what a frozen paper shows. @param page samples per page */
+export function middleOf(
+  { buffer, first }: { readonly buffer: TraceBuffer; readonly first: number },
+  page: number,
+): number {
+  return Math.round((first + Math.min(first + page, buffer.end)) / 2);
+}
 
 export class MarkFlags {
   readonly #host = make("div", "", "flags");

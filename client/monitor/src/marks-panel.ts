@@ -129,7 +129,7 @@ export class MarksPanel {
       const live = signal();
       return live?.timeOf(Math.min(live.buffer.end - 1, Math.floor(live.head.position))) ?? Number.NaN;
     }
-    return review.signal.timeOf(calipers?.corners[calipers.active].sample ?? middleOf(screen.sweep.shown));
+    return review.signal.timeOf(calipers?.corners[calipers.active].sample ?? middleOf(review, screen.sweep.page));
   }
 
   #enter(mark: EventMark): void {

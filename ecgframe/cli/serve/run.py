@@ -236,6 +236,8 @@ def _announcement(server: LiveServer, host: str, port: int, on_recording: Sequen
             f"Alerts and predictions are signed, {attested}: public key {server.signer.public.hex()}, "
             f"named {server.signer.name.hex()}"
         ]
+    if server.disk_history is not None:
+        lines += [f"History: {server.disk_history.describe()}"]
     if streams and server.publish:
         lines += ["Clients may publish other streams"]
     lines += [f"Wall: {page}://{place}{WALL} shows all streams on one page, with their alarms"]
