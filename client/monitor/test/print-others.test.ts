@@ -61,6 +61,8 @@ it("is printed on a sheet of its own, as wide as the page, each signal within it
   for (const word of ["RESP (Ohm)", "ABP (mmHg)", "To their own scales, at the left: RESP, ABP."])
     expect(words(others)).toContain(word);
   expect(words(others)).not.toContain("1 mV");
+  expect(words(others)).toContain("25 mm/s · own scales");
+  expect(words(ecg)).toContain("25 mm/s · 10 mm/mV");
   expect(words(others)).not.toContain("Amplitude");
   const scales = lines(others, "scale").map(({ lines: [line] }) => ({ top: line[1], bottom: line[5] }));
   const traces = lines(others, "trace").map(({ lines: [line] }) => line.filter((_, index) => index % 2 === 1));

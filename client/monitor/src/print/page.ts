@@ -138,8 +138,15 @@ class Page {
     this.#head();
     this.#note(cells, beyond);
     this.#foot();
-    const title = `ECG of ${strip.stream}, page ${number} of ${count}: ${cells.length} leads, ${SPEED} mm/s, ${options.gain} mm/mV`;
+    const title = `ECG of ${strip.stream}, page ${number} of ${count}: ${cells.length} leads, ${SPEED} mm/s, ${this.#gain}`;
     return { width, height, marks: this.#marks, title: clean(title) };
+  }
+
+  /** The gain of the page, as text. */
+  get #gain(): string {
+    const { strip, sheet, options } = this.content;
+    const hasEcg = sheet.cells.some(({ lead }) => strip.buffer.channels[lead].kind === "ecg");
+    return hasEcg ? `${options.gain} mm/mV` : "own scales";
   }
 
   // --- the paper ---
@@ -319,6 +326,7 @@ class Page {
     const { x, wide } = this.#stretch(cell);
     const { top, bottom } = this.#edges(cell.row);
     const baseline = this.#baseline(cell.row);
+    if (this.#ownScale(cell) !== null) return { x: x + 1, y: top + size + 0.5 }; // its scale begins below
     const usual = { x: x + 1, y: baseline - Math.min(baseline - top, NAME_ABOVE) + size + 0.5 };
     for (let left = x + 1; left + width < x + wide / 2; left += 2) {
       const ink = this.#inkOf(cell, left - 0.5, left + width + 0.5);
@@ -383,7 +391,7 @@ class Page {
   // --- words ---
 
   #head(): void {
-    const { strip, from, to, number, count, peaks, options, printed, sheet } = this.content;
+    const { strip, from, to, number, count, peaks, printed, sheet } = this.content;
     const { x, width } = this.#grid;
     const { patient, device, filter } = strip.origin.said(from, to);
     const rate = rateOf(strip, peaks, from, to);
@@ -419,7 +427,7 @@ class Page {
         x: x + 188,
         width: width - 188,
         lines: [
-          `${SPEED} mm/s · ${options.gain} mm/mV`,
+          `${SPEED} mm/s · ${this.#gain}`,
           filter === "" ? "Filter not stated" : `Filter ${filter}`,
           `When taken: ${strip.state}`,
         ],
