@@ -17,7 +17,7 @@ from typing import Any
 
 from ecgframe import protocol
 from ecgframe.protocol import Algorithm, Capability, CloseCode, ErrorCode, Flag, Form, MessageType
-from ecgframe.session import client_session, session, state
+from ecgframe.session import client_session, control_payloads, session, state
 from ecgframe.session.acknowledgements import REMEMBERED
 
 FOLDER = Path(__file__).parent / "src"
@@ -105,7 +105,8 @@ PURE = "/* @__PURE__ */ (() =>"
 TEXTS = ("DATETIME_KEY", "UUID_KEY", "NDARRAY_KEY", "DTYPE_KEY", "SHAPE_KEY")
 SESSION_NUMBERS = {
     client_session: ("SHORTEST_HEARTBEAT", "LONGEST_HEARTBEAT"),
-    session: ("ECHO_GROWTH", "SMALL_ECHO", "LONGEST_TEXT"),
+    session: ("ECHO_GROWTH", "SMALL_ECHO"),
+    control_payloads: ("LONGEST_TEXT",),
 }
 
 

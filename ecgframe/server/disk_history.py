@@ -48,6 +48,9 @@ _LOCK: Final = "in-use"
 class HistoryBusy(RuntimeError):
     """Too much is being sent from disk. The message is for the viewer."""
 
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+
 
 class Piece(NamedTuple):
     """A part of the history of a stream: messages of one file.

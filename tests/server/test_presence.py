@@ -131,7 +131,7 @@ def test_peers_and_applications_cannot_use_the_stream_of_the_servers():
         async with serving(handler) as port, impatient(url_of(port), token="ann") as ann:
             with pytest.raises(InvalidDataFormat):
                 await anext(ann.subscribe(PRESENCE))
-            with pytest.raises(ValueError, match="for servers only"):
+            with pytest.raises(ValueError, match="between servers only"):
                 await handler.publish(PRESENCE, MessageType.FEATURE_DATA, {"features": {}})
 
     run(conversation())
