@@ -384,6 +384,7 @@ describe("ECG_DATA", () => {
       timestampMs: null,
       leads: null,
       units: null,
+      leadUnits: null,
       gain: null,
       baseline: [0],
       missing: null,

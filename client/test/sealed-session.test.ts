@@ -193,8 +193,8 @@ describe("refused is", () => {
   test("an answer with another secret for a known id, and keys that are none", async () => {
     const client = await watching(new Sealer(key()));
     const events = client.receive(answer({ keys: [entry(KEY_ID, OTHER)] }));
-    expect(summary(events)).toEqual(["refused 0x202 check 12"]);
-    expect(reasons(events)).toEqual(["key"]);
+    expect(summary(events)).toEqual(["keys-refused", "refused 0x202 check 12"]);
+    expect(reasons(events)).toEqual(["key", "key"]);
     for (const keys of [[{ id: 1, key: SECRET.slice(1) }], [{ ...entry(), more: 1 }], Array(17).fill(entry()), 7]) {
       const refused = new OpeningClient().receive(answer({ keys }));
       expect(summary(refused)).toEqual(["refused 0x200 check 12"]);

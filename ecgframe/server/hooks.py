@@ -125,7 +125,7 @@ class Hooks:
             return []
         return [stream for stream in streams if stream in visible]
 
-    async def may_measure(self, request: Request, identity: object) -> bool:
+    async def grants_metrics(self, request: Request, identity: object) -> bool:
         """Return whether a request for the metrics is granted. A hook that raises or takes long refuses."""
         if self.may_see_metrics is None:
             return True

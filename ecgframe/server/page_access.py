@@ -73,5 +73,5 @@ class PageAccess:
         asker = await self.identify(request)
         if not asker.is_known:
             return HTTPStatus.UNAUTHORIZED
-        is_granted = await self._hooks.may_measure(asker.request, asker.identity)
+        is_granted = await self._hooks.grants_metrics(asker.request, asker.identity)
         return HTTPStatus.OK if is_granted else HTTPStatus.FORBIDDEN

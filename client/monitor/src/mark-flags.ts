@@ -11,7 +11,7 @@ export interface Flag {
   readonly text: string;
 }
 
-interface Place {
+interface FlagBox {
   readonly left: number;
   readonly top: number;
   readonly height: number;
@@ -62,7 +62,7 @@ export class MarkFlags {
     );
   }
 
-  #placesOf({ at, text }: Flag, signal: EcgSignal): Place[] {
+  #placesOf({ at, text }: Flag, signal: EcgSignal): FlagBox[] {
     const { sweep, layout } = this.screen;
     const sample = signal.sampleAt(at);
     if (layout === null || !(sample >= sweep.shown.from && sample < sweep.shown.to)) return [];

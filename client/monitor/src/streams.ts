@@ -55,7 +55,7 @@ export class StreamChooser {
     return this.#current;
   }
 
-  /** Whether the server has listed its streams. */
+  /** True if the server has listed its streams. */
   get isListed(): boolean {
     return this.#names !== null;
   }

@@ -215,7 +215,7 @@ export class ProtectedFrames {
     throw new ProtocolError(ErrorCode.AUTHENTICATION_FAILED, text, { check: 14, reason });
   }
 
-  /** Enters a message that was checked. Returns false if it is let go: it was received before, or has too many senders. */
+  /** Enters a message that was checked. Returns false if it is discarded: it was received before, or has too many senders. */
   takes(
     message: Message,
     payload: Uint8Array,
