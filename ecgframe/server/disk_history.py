@@ -21,7 +21,6 @@ from ..protocol import LARGEST_SEQUENCE
 from .disk_segment import (
     SEGMENT_BYTES,
     SEGMENT_SECONDS,
-    SUFFIX,
     NumberedFrame,
     Segment,
     read_segment,
@@ -72,6 +71,22 @@ class Piece(NamedTuple):
     nbytes: int
 
 
+class Waiting(NamedTuple):
+    """A message that is to be written.
+
+    Attributes:
+        stream: name of the stream.
+        timestamp: in microseconds since 1970.
+        frame: the message as a frame.
+        lost: number of messages of the stream just before it that were not kept.
+    """
+
+    stream: str
+    timestamp: int
+    frame: bytes
+    lost: int
+
+
 class DiskHistory:
     """Keeps the messages of streams in a folder, up to an age and a size. Nobody but its owner may read it.
 
@@ -99,7 +114,9 @@ class DiskHistory:
         self._segments: dict[str, deque[Segment]] = {}  # by the name of the folder
         self._current: dict[str, Segment] = {}
         self._latest: dict[str, int] = {}
-        self._waiting: list[tuple[str, int, bytes]] = []
+        self._waiting: list[Waiting] = []
+        self._lost: dict[str, int] = {}  # by stream: messages since the last one that waits
+        self._unwritten: dict[Path, int] = {}  # by folder: messages since the last one that was written
         self._waiting_bytes = self._reading_bytes = 0
         self._timer: asyncio.TimerHandle | None = None
         self._told: set[str] = set()
@@ -139,9 +156,10 @@ class DiskHistory:
         """
         if self._waiting_bytes + len(frame) > MOST_WAITING:
             self.dropped += 1
+            self._lost[stream] = self._lost.get(stream, 0) + 1
             self._tell_once("the disk of the history is too slow: messages are not kept")
             return
-        self._waiting.append((stream, timestamp, frame))
+        self._waiting.append(Waiting(stream, timestamp, frame, self._lost.pop(stream, 0)))
         self._waiting_bytes += len(frame)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(BETWEEN_WRITES, self._begin_write)
@@ -203,29 +221,32 @@ class DiskHistory:
         if waiting:
             self._thread.submit(self._write, waiting)
 
-    def _write(self, waiting: list[tuple[str, int, bytes]]) -> None:
+    def _write(self, waiting: list[Waiting]) -> None:
         try:
             by_segment: dict[int, tuple[Segment, list[bytes]]] = {}
-            for stream, timestamp, frame in waiting:
-                segment = self._segment_for(stream, timestamp)
-                segment.nbytes += len(frame)
-                self.nbytes += len(frame)
-                by_segment.setdefault(id(segment), (segment, []))[1].append(frame)
+            for message in waiting:
+                segment = self._segment_for(message)
+                segment.nbytes += len(message.frame)
+                self.nbytes += len(message.frame)
+                by_segment.setdefault(id(segment), (segment, []))[1].append(message.frame)
             for segment, frames in by_segment.values():
                 self._append(segment, frames)
             self._trim()
         except Exception:
             logger.exception("the history on disk failed")
 
-    def _segment_for(self, stream: str, timestamp: int) -> Segment:
-        """Return the file in which a message belongs; a new one if the latest is full, or if a clock went back."""
-        folder = folder_of(stream)
+    def _segment_for(self, message: Waiting) -> Segment:
+        """Return the file in which a message belongs.
+
+        It is a new one if the latest is full, if a clock went back, or if messages before this one are lost.
+        """
+        folder, timestamp = folder_of(message.stream), message.timestamp
         segment = self._current.get(folder)
         goes_on = timestamp > self._latest.get(folder, 0)
         self._latest[folder] = timestamp
-        if segment is not None and goes_on and segment.takes(timestamp):
+        if segment is not None and goes_on and not message.lost and segment.takes(timestamp):
             return segment
-        segment = self._current[folder] = Segment(self._folder / folder / f"{timestamp}{SUFFIX}", timestamp, 0)
+        segment = self._current[folder] = Segment(self._folder / folder, timestamp, 0, message.lost)
         kept = self._segments.setdefault(folder, deque())
         kept.append(segment)
         if not goes_on:
@@ -235,6 +256,9 @@ class DiskHistory:
     def _append(self, segment: Segment, frames: list[bytes]) -> None:
         """Append frames to a file. If the disk is full, the oldest files are deleted."""
         joined = b"".join(frames)
+        is_new = segment.nbytes == len(joined)
+        if is_new:
+            segment.lost += self._unwritten.pop(segment.folder, 0)
         while True:
             try:
                 _append(segment.path, joined)
@@ -245,10 +269,21 @@ class DiskHistory:
                 segment.nbytes -= len(joined)
                 self.nbytes -= len(joined)
                 self.dropped += len(frames)
-                self._tell_once(f"{segment.path}: {error.strerror}: messages are not kept")
+                lost = len(frames) + (segment.lost if is_new else 0)
+                self._unwritten[segment.folder] = self._unwritten.get(segment.folder, 0) + lost
+                self._end(segment, is_empty=is_new)
+                self._tell_once(f"{segment.folder}: {error.strerror}: messages are not kept")
             else:
                 self.written += len(frames)
             return
+
+    def _end(self, segment: Segment, *, is_empty: bool) -> None:
+        """Add nothing more to a file; the next message gets a new one, whose name has the number of those lost."""
+        folder = segment.folder.name
+        if self._current.get(folder) is segment:
+            del self._current[folder]
+        if is_empty:
+            self._segments[folder].remove(segment)
 
     def _trim(self) -> None:
         """Delete what is too old, or beyond the size."""
@@ -286,7 +321,7 @@ class DiskHistory:
 
     def _read(self, stream: str, start: int, stop: int) -> Piece | None:
         kept = list(self._segments.get(folder_of(stream), ()))
-        damaged = 0  # before the first message that is found
+        damaged = 0  # before the first message that is found, those that were not kept included
         for place, segment in enumerate(kept):
             following = kept[place + 1].first if place + 1 < len(kept) else None
             if segment.first > stop:
@@ -303,10 +338,13 @@ class DiskHistory:
                 self._tell_once(f"{segment.path}: damaged, {broken} messages or stretches of it are skipped")
             found = [one for one in frames if start <= one.timestamp <= stop]
             if not found:
-                damaged += broken
+                damaged += broken + (segment.lost if segment.first >= start else 0)
                 continue
             is_last = found[-1] is frames[-1]
-            begin = 1 if found[0] is frames[0] else found[0].number
+            begin = found[0].number
+            if found[0] is frames[0]:
+                begin = 1
+                damaged += segment.lost
             return Piece(
                 epoch=1 + segment.first % LARGEST_SEQUENCE,
                 next=begin,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,10 @@ from ..errors import ProtocolError
 from ..protocol import DEFAULT_VERSION, LARGEST_LENGTH, STANDALONE_VERSIONS
 
 SUFFIX: Final = ".frames"
+
+_NAME: Final = re.compile(
+    rf"(?P<first>0|[1-9][0-9]{{0,18}})(-(?P<lost>[1-9][0-9]{{0,9}}))?{re.escape(SUFFIX)}", re.ASCII
+)
 
 SEGMENT_SECONDS: Final = 60.0
 """Seconds of signal in a file."""
@@ -32,14 +37,21 @@ class Segment:
     """A file of the history.
 
     Attributes:
-        path: its path.
-        first: timestamp of its first message, in microseconds since 1970, which is its name.
+        folder: that of the stream.
+        first: timestamp of its first message, in microseconds since 1970.
         nbytes: its size.
+        lost: number of messages just before the first one that were not kept.
     """
 
-    path: Path
+    folder: Path
     first: int
     nbytes: int
+    lost: int = 0
+
+    @property
+    def path(self) -> Path:
+        """Its path: the timestamp, and the number of lost messages if there are any."""
+        return self.folder / f"{self.first}{f'-{self.lost}' if self.lost else ''}{SUFFIX}"
 
     def takes(self, timestamp: int) -> bool:
         """Return whether a message with that timestamp goes into the file, or into the next one."""
@@ -85,9 +97,10 @@ def segments_in(folder: Path) -> list[Segment]:
     """
     found = []
     for entry in os.scandir(folder):
-        stem = entry.name.removesuffix(SUFFIX)
-        if entry.name.endswith(SUFFIX) and stem.isascii() and stem.isdecimal() and entry.is_file(follow_symlinks=False):
-            found.append(Segment(Path(entry.path), int(stem), entry.stat(follow_symlinks=False).st_size))
+        name = _NAME.fullmatch(entry.name)
+        if name is not None and entry.is_file(follow_symlinks=False):
+            nbytes = entry.stat(follow_symlinks=False).st_size
+            found.append(Segment(folder, int(name["first"]), nbytes, int(name["lost"] or 0)))
     return sorted(found, key=lambda segment: segment.first)
 
 

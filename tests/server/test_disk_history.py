@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import shutil
 import signal
@@ -18,7 +19,7 @@ from ecgframe import MessageType
 from ecgframe.client import connect
 from ecgframe.frame_file import FrameFileError, read_frames
 from ecgframe.seal import Key, StoredKeys
-from ecgframe.server import Limits, WebSocketBinaryHandler
+from ecgframe.server import Limits, WebSocketBinaryHandler, disk_history
 from ecgframe.server.adapters.websockets import serve
 from ecgframe.server.disk_history import DiskHistory, HistoryBusy, folder_of
 from ecgframe.server.prometheus import Exposition
@@ -317,6 +318,54 @@ def test_an_error_other_than_a_full_disk_deletes_nothing(tmp_path, caplog):
             assert "messages are not kept" in caplog.text
 
     asyncio.run(course())
+
+
+def test_messages_that_a_slow_disk_does_not_take_are_lost_messages_for_the_viewer(tmp_path, monkeypatch, caplog):
+    async def course():
+        async with served(tmp_path) as (handler, client, disk):
+            await publish(handler, 0, 3)
+            monkeypatch.setattr(disk_history, "MOST_WAITING", 0)
+            await publish(handler, 3, 7)
+            monkeypatch.undo()
+            await publish(handler, 7, 10)
+            assert disk.dropped == 4
+            await publish(handler, 10, 13, stream="ecg/2")
+            assert await past_of(client) == (list(range(10)), 0)  # the memory still has them
+            await asyncio.sleep(0.3)
+            await publish(handler, 10, 11)  # the memory forgets them
+            assert await past_of(client) == ([0, 1, 2, 7, 8, 9, 10], 4)
+            assert await past_of(client, stream="ecg/2") == ([10, 11, 12], 0)
+
+    asyncio.run(course())
+    assert [path.name.partition("-")[2] for path in files_of(tmp_path)] == ["", "4.frames"]
+
+    async def after_a_restart():
+        async with served(tmp_path) as (_, client, _):
+            assert await past_of(client) == ([0, 1, 2, 7, 8, 9, 10], 4)
+
+    asyncio.run(after_a_restart())
+    assert "too slow" in caplog.text
+
+
+def test_messages_that_could_not_be_written_are_lost_messages_for_the_viewer(tmp_path, monkeypatch):
+    append = disk_history._append
+
+    def failing(path, content):
+        raise OSError(errno.EIO, "Input/output error")
+
+    async def course():
+        async with served(tmp_path) as (handler, client, disk):
+            for first, last, function in ((0, 3, append), (3, 5, failing), (5, 7, failing), (7, 9, append)):
+                monkeypatch.setattr(disk_history, "_append", function)
+                await publish(handler, first, last)
+                await asyncio.sleep(0.3)
+                await disk.read(STREAM, 0, 1)  # writes what waits
+            assert disk.dropped == 4
+            await publish(handler, 9, 10)
+            assert await past_of(client) == ([0, 1, 2, 7, 8, 9], 4)
+
+    asyncio.run(course())
+    assert [path.name.partition("-")[2] for path in files_of(tmp_path)] == ["", "4.frames"]
 
 
 def disk_free(folder):
