@@ -23,6 +23,7 @@ from .errors import MessageTooLarge, ProtocolError
 from .messages.templates import Template
 from .messages.times import unix_seconds
 from .other_signals import LEAD_UNITS as _LEAD_UNITS
+from .other_signals import lead_units as _lead_units
 from .plural import counted
 from .protocol import DATA_TYPES as _DATA_TYPES
 from .protocol import DEFAULT_MAX_PAYLOAD as _MAX_PAYLOAD
@@ -47,7 +48,7 @@ READER = Codec(numeric_lists="ndarray", validate=True)
 FIRST_DATE: Final = 1e8
 """Smallest timestamp, in seconds, that is a time since 1970 (in 1973); smaller ones count from the first sample."""
 
-CONSTANT_FIELDS = ("sampling_rate", "leads", "units", "gain", "baseline", "missing")
+CONSTANT_FIELDS = ("sampling_rate", "leads", "units", "lead_units", "gain", "baseline", "missing")
 """Fields that are the same in every frame of a recording."""
 
 
@@ -606,11 +607,14 @@ class Joining:
         signal = self.buffer.signal()
         is_counts = self.constant["gain"] is None and signal.dtype.kind != "f"
         annotations = self._annotations()
+        units = unit_of(self.constant["units"], is_counts=is_counts)
+        each = tuple(unit or units for unit in _lead_units(self.constant, len(signal)))
         record = Record(
             signal=signal,
             sampling_rate=self.constant["sampling_rate"],
             leads=lead_names(self.constant["leads"], len(signal)),
-            units=unit_of(self.constant["units"], is_counts=is_counts),
+            units=units,
+            lead_units=each if set(each) - {units} else None,
             gain=one_for_each(self.constant["gain"], len(signal)),
             baseline=one_for_each(self.constant["baseline"], len(signal)),
             source=str(self.path),

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from recordings import optional
 
-from ecgframe.frame_file import constant_fields
+from ecgframe import MessageType, encode
+from ecgframe.frame_file import FrameFileError, constant_fields, ecg_messages, read_frames
 from ecgframe.other_signals import kind_of
 from ecgframe.records import RecordError, read_record, save_record
 from ecgframe.signal_fields import format_of
@@ -75,6 +76,21 @@ def test_formats_with_a_unit_for_each_signal_keep_them(path, tmp_path, suffix):
     again = read_record(tmp_path / f"saved{suffix}", every_unit=True)
     assert (again.leads, again.units, again.lead_units) == (record.leads, record.units, record.lead_units)
     np.testing.assert_allclose(again.physical(), record.physical(), rtol=1e-6, atol=1e-6)
+
+
+def test_a_file_of_frames_keeps_the_unit_of_each_lead(path, tmp_path):
+    record = read_record(path, every_unit=True)
+    frames = [encode(MessageType.ECG_DATA, message) for message in ecg_messages(record, 25)]
+    (tmp_path / "bed.frames").write_bytes(b"".join(frames))
+    again = read_frames(tmp_path / "bed.frames").record
+    assert (again.leads, again.units, again.lead_units) == (record.leads, record.units, record.lead_units)
+    np.testing.assert_allclose(again.physical(), record.physical())
+    with pytest.raises(RecordError, match="not in mV"):
+        save_record(again, tmp_path / "bed.csv")
+    other = encode(MessageType.ECG_DATA, {**next(ecg_messages(record, 25)), "lead_units": ["mV"] * 4, "sequence": 4})
+    (tmp_path / "bed.frames").write_bytes(b"".join([*frames, other]))
+    with pytest.raises(FrameFileError, match="its lead_units is"):
+        read_frames(tmp_path / "bed.frames")
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".npz"])
