@@ -214,6 +214,8 @@ def test_alerts_are_signed(tmp_path):
         run("watch", f"ws://127.0.0.1:{server.port}/ws", "ecg/1", "--seconds", 0.5, "--protocol", 4)
     pem.write_text("x")
     assert "PEM" in run("serve", "--signing-key", pem, code=2).output
+    for below in (("--protocol", 3), ("--redis", "redis://127.0.0.1:1")):
+        assert "would sign nothing" in run("serve", "--signing-key", pem, *below, code=2).output
 
 
 @pytest.mark.slow

@@ -39,6 +39,9 @@ def check_together(options: ServeOptions, workers: int) -> None:
     if options.stream_keys is not None and options.redis is not None and options.versions[-1] < 4:
         message = "with --redis, requires --protocol 4: messages would travel between the servers in plain"
         raise typer.BadParameter(message, param_hint="--stream-keys")
+    if options.signing_key is not None and options.nats is None and options.versions[-1] < 4:
+        message = "would sign nothing: signatures require version 4 (--protocol 4)"
+        raise typer.BadParameter(message, param_hint="--signing-key")
     if options.error_payloads and options.error_log is None:
         raise typer.BadParameter("requires --error-log", param_hint="--error-payloads")
     if options.history is not None and options.signing_key is not None:

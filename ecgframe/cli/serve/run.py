@@ -230,11 +230,9 @@ def _announcement(server: LiveServer, host: str, port: int, on_recording: Sequen
         sealed = {key.stream for key in server.key_file}
         lines += [f"Sealed: {counted(len(sealed), 'stream')}, of which {len(sealed & set(streams))} are played here"]
     if server.signer is not None:
-        speaks_numbers = 4 in server.versions
-        attested = "all else is attested each second" if speaks_numbers else "nothing is attested without version 4"
         lines += [
-            f"Alerts and predictions are signed, {attested}: public key {server.signer.public.hex()}, "
-            f"named {server.signer.name.hex()}"
+            "Alerts and predictions are signed, all else is attested each second: public key "
+            f"{server.signer.public.hex()}, named {server.signer.name.hex()}"
         ]
     if server.disk_history is not None:
         lines += [f"History: {server.disk_history.describe()}"]
