@@ -34,23 +34,28 @@ def check_together(options: ServeOptions, workers: int) -> None:
         raise typer.BadParameter("requires --ssl-certfile", param_hint="--ssl-keyfile")
     if options.open_metrics and options.tokens is None:
         raise typer.BadParameter("requires --tokens; without it, /metrics is open", param_hint="--open-metrics")
+    if options.error_payloads and options.error_log is None:
+        raise typer.BadParameter("requires --error-log", param_hint="--error-payloads")
+    if options.nats is not None:
+        _check_nats(options)
+    _check_keys(options)
+    if workers > 1:
+        _check_workers(options, is_shared=is_shared)
+
+
+def _check_keys(options: ServeOptions) -> None:
+    """Refuse keys that would seal or sign nothing, or less than they seem to."""
     if options.keys_without_tls and options.stream_keys is None:
         raise typer.BadParameter("requires --stream-keys", param_hint="--keys-without-tls")
     if options.stream_keys is not None and options.redis is not None and options.versions[-1] < 4:
         message = "with --redis, requires --protocol 4: messages would travel between the servers in plain"
         raise typer.BadParameter(message, param_hint="--stream-keys")
-    if options.signing_key is not None and options.nats is None and options.versions[-1] < 4:
+    if options.signing_key is not None and options.versions[-1] < 4:
         message = "would sign nothing: signatures require version 4 (--protocol 4)"
         raise typer.BadParameter(message, param_hint="--signing-key")
-    if options.error_payloads and options.error_log is None:
-        raise typer.BadParameter("requires --error-log", param_hint="--error-payloads")
-    if options.history is not None and options.signing_key is not None:
+    if options.signing_key is not None and options.history is not None:
         message = "keeps no signatures: serve with --signing-key, or with a history"
         raise typer.BadParameter(message, param_hint="--history")
-    if options.nats is not None:
-        _check_nats(options)
-    if workers > 1:
-        _check_workers(options, is_shared=is_shared)
 
 
 def _check_nats(options: ServeOptions) -> None:
