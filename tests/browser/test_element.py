@@ -7,8 +7,8 @@ import signal
 import pytest
 from cli.live_server import LiveServer, live
 
+from browser.accessibility import check_accessible, with_axe
 from browser.own_server import own_server
-from browser.test_use import check_accessible, with_axe
 
 
 def test_the_plain_page_shows_its_leads_live(open_element):

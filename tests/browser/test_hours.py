@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from cli.live_server import live
 
+from browser.accessibility import check_accessible, with_axe
 from browser.test_trend import rates, wait_until
-from browser.test_use import check_accessible, with_axe
 from ecgframe import Codec, MessageType
 from ecgframe.records import shipped_ecg
 from ecgframe.server.disk_history import DiskHistory

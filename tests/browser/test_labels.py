@@ -8,8 +8,8 @@ import re
 import numpy as np
 import pytest
 
+from browser.accessibility import check_accessible, with_axe
 from browser.publishing import publishing
-from browser.test_use import check_accessible, with_axe
 
 RATE, SAMPLES = 500, 50
 CLOCK = re.compile(r"\d\d:\d\d:\d\d")

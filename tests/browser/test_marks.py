@@ -9,9 +9,9 @@ import time
 
 import pytest
 
+from browser.accessibility import check_accessible, with_axe
 from browser.monitor import PHONE
 from browser.own_server import own_server
-from browser.test_use import check_accessible, with_axe
 from ecgframe import MessageType
 
 ALL = (1, 2, 3, 4)

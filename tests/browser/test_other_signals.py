@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from browser.accessibility import check_accessible, with_axe
 from browser.mixed import LEADS, RATE, SAMPLES, mixed, numbers, physical
 from browser.publishing import publishing
-from browser.test_use import check_accessible, with_axe
 
 
 @pytest.fixture(scope="module")

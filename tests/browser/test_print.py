@@ -13,10 +13,10 @@ import pytest
 from cli.live_server import LiveServer, live
 from recordings import optional
 
+from browser.accessibility import AXE, check_accessible
 from browser.monitor import PHONE, Played, fifteen_leads, saved
 from browser.paper import PER_MILLIMETRE, ink_off, measure, printed
 from browser.publishing import publishing
-from browser.test_use import AXE, check_accessible
 from ecgframe.records import Record, read_record, shipped_ecg
 
 HOSTILE = ('=HYPERLINK("http://127.0.0.1/")', "@SUM(1,2)", "a very long name " * 30, "µ\u202e\n2", "II")

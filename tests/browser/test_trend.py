@@ -6,8 +6,8 @@ import time
 
 import pytest
 
+from browser.accessibility import check_accessible, with_axe
 from browser.own_server import own_server
-from browser.test_use import check_accessible, with_axe
 
 ALL = (1, 2, 3, 4)
 

@@ -7,8 +7,8 @@ import os
 import pytest
 from cli.live_server import live
 
+from browser.accessibility import AXE, check_accessible
 from browser.monitor import DESK, PHONE
-from browser.test_use import AXE, check_accessible
 from browser.ward import Ward
 
 NO_RATE = "\u2013\u2013"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from browser.test_use import check_accessible, with_axe
+from browser.accessibility import check_accessible, with_axe
 from browser.ward import Ward
 from ecgframe import MessageType
 

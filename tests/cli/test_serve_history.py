@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from cli.live_server import live
 from command_line import run as command
@@ -10,8 +12,10 @@ from command_line import run as command
 def test_it_says_what_is_kept_and_for_how_long(tmp_path):
     folder = tmp_path / "kept"
     with live("--history", folder, "--history-hours", 8, "--history-megabytes", 500) as server:
+        while not list(folder.glob("ecg%2F1-*/*.frames")):  # what is played is written once a second
+            assert server.process.poll() is None
+            time.sleep(0.05)
         assert f"History: what is published is kept in {folder} for 8 hours, up to 500 MB; for viewers" in server.said
-    assert list(folder.glob("ecg%2F1-*/*.frames"))
     with live("--history", folder) as server:
         assert "for 24 hours, up to 4,000 MB, with 0 MB from before" in server.said
 
