@@ -92,7 +92,7 @@ class Trial:
         return 'pip install "ecgframe[edf]" adds edfio'
 
     def _command(self, *arguments: str) -> str:
-        return run(self.programs / "ecgframe", *arguments, cwd=self.tests, environment=self.environment, seconds=60)
+        return run(self.programs / "ecgframe", *arguments, cwd=self.tests, environment=self.environment, seconds=240)
 
     def _identity(self) -> list[str]:
         answer = run(self.programs / "python", "-I", "-c", ASKED, cwd=self.tests, environment=self.environment)
