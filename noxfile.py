@@ -51,7 +51,12 @@ OF_THE_KERNELS = (
     "vectors",
     "wrappers",
 )
-RECORDS = ("tests/messages/test_record_vectors.py", "tests/messages/test_records.py")
+RECORDS = (
+    "tests/messages/test_dividing.py",
+    "tests/messages/test_record_vectors.py",
+    "tests/messages/test_records.py",
+    "tests/session/test_record_writer_cores.py",
+)
 REPEATING = (
     "integer_rows.py::test_another_kind_of_number_at_every_place",
     "integer_rows.py::test_rows_of_every_length",

@@ -41,13 +41,13 @@ from .pages import Pages
 from .player import Loop, Player
 from .sealing import Sealing
 from .token_file import TokenFile
-from .vitals import DemoVitals, Vitals
 
 if TYPE_CHECKING:
     from websockets.asyncio.server import Server, ServerConnection
 
     from .detection import HeartDetection
     from .player import Publish
+    from .vitals import DemoVitals, Vitals
     from .worker_metrics import WorkerMetrics
 else:
     ServerConnection = library("websockets", extra="server", purpose="serving").ServerConnection
@@ -255,6 +255,8 @@ class LiveServer:
         if self.alert_seconds > 0 and streams:
             playing.append(DemoAlerts(streams, alarms.publish, seconds=self.alert_seconds))
         if self.vitals is not None and streams:
+            from .vitals import DemoVitals  # noqa: PLC0415 - finds heartbeats
+
             playing.append(DemoVitals(streams, alarms.publish, self.vitals))
         return playing
 

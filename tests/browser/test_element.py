@@ -153,7 +153,7 @@ def test_calipers_measure_by_pointer_and_by_keys(open_element):
         element.wait("m.frozen")
         [*_, measured] = element.events("ecg-measure")
         assert measured["milliseconds"] == pytest.approx(1000, abs=20)  # 100 px of 4 px/mm at 25 mm/s
-        assert measured["millivolts"] == pytest.approx(1, abs=0.05)
+        assert measured["value"] == pytest.approx(1, abs=0.05)
         assert element.text("reading") == f"Frozen · {measured['text']}"
         element.shot("element-calipers")
         element.page.evaluate("document.querySelector('ecg-monitor').shadowRoot.querySelector('.overlay').focus()")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from shlex import quote
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -23,7 +24,6 @@ from ...server.hooks import OnError
 from ...server.live import LiveServer
 from ...server.pages import WALL, WEBSOCKET
 from ...server.player import Loop
-from ...server.vitals import Vitals, with_vitals
 from ..console import say
 from ..formats import duration
 from ..recordings import describe, remarks_on
@@ -33,6 +33,9 @@ from .files import ServeFiles
 from .options import ServeOptions
 from .trusted_proxies import proxies_of
 from .worker import Worker
+
+if TYPE_CHECKING:
+    from ...server.vitals import Vitals
 
 EVERYWHERE = ("", "0.0.0.0", "::")
 """Addresses that mean all interfaces: to listen on, not to connect to."""
@@ -69,6 +72,8 @@ def serve_live(
         remarks = remarks_on(replace(record, annotations=()) if options.annotations else record)
     vitals = None
     if options.vitals:
+        from ...server.vitals import with_vitals  # noqa: PLC0415 - finds heartbeats
+
         record, vitals = with_vitals(record, samples)
         remarks = (*remarks, "RESP, PLETH and their numbers are computed for demonstration, not measured")
     if options.annotations and not record.annotations:
