@@ -401,3 +401,28 @@ def test_large_payloads_of_a_sealer_open_again():
         for same in (payload, bytearray(payload), memoryview(payload)):
             sealed = sealer.seal(same, version=4, type=1)
             assert opener.open(sealed, version=4, type=1, stream="ecg/1").payload == payload
+
+
+FORK_IN_C = """
+import ctypes, os
+from ecgframe._core import NonceCounter
+
+counter = NonceCounter(bytes(12), bytes(12), 100, 10_000)
+first = counter.take(1, 0, 4, 10)
+read, write = os.pipe()
+child = ctypes.PyDLL(None).fork()
+if child == 0:
+    own = NonceCounter(bytes(12), bytes(12), 9, 99)
+    os.write(write, repr((counter.take(1, 0, 4, 10), own.take(1, 0, 4, 10))).encode())
+    os._exit(0)
+os.waitpid(child, 0)
+assert os.read(read, 1000) == repr((None, first)).encode()
+assert counter.take(1, 0, 4, 10) != first
+"""
+
+
+@can_fork
+def test_a_fork_that_c_makes_is_seen_by_the_number_of_the_process():
+    """It runs no hook. The child's own counters count."""
+    done = subprocess.run([sys.executable, "-c", FORK_IN_C], check=False, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
