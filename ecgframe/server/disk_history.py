@@ -271,19 +271,14 @@ class DiskHistory:
                 self.dropped += len(frames)
                 lost = len(frames) + (segment.lost if is_new else 0)
                 self._unwritten[segment.folder] = self._unwritten.get(segment.folder, 0) + lost
-                self._end(segment, is_empty=is_new)
+                if is_new:
+                    self._delete(segment.folder.name, segment)
+                else:
+                    self._current.pop(segment.folder.name, None)  # the next file has the number of those lost
                 self._tell_once(f"{segment.folder}: {error.strerror}: messages are not kept")
             else:
                 self.written += len(frames)
             return
-
-    def _end(self, segment: Segment, *, is_empty: bool) -> None:
-        """Add nothing more to a file; the next message gets a new one, whose name has the number of those lost."""
-        folder = segment.folder.name
-        if self._current.get(folder) is segment:
-            del self._current[folder]
-        if is_empty:
-            self._segments[folder].remove(segment)
 
     def _trim(self) -> None:
         """Delete what is too old, or beyond the size."""
@@ -321,7 +316,7 @@ class DiskHistory:
 
     def _read(self, stream: str, start: int, stop: int) -> Piece | None:
         kept = list(self._segments.get(folder_of(stream), ()))
-        damaged = 0  # before the first message that is found, those that were not kept included
+        missing = 0  # damaged or not kept, before the first message that is found
         for place, segment in enumerate(kept):
             following = kept[place + 1].first if place + 1 < len(kept) else None
             if segment.first > stop:
@@ -338,18 +333,18 @@ class DiskHistory:
                 self._tell_once(f"{segment.path}: damaged, {broken} messages or stretches of it are skipped")
             found = [one for one in frames if start <= one.timestamp <= stop]
             if not found:
-                damaged += broken + (segment.lost if segment.first >= start else 0)
+                missing += broken + (segment.lost if segment.first >= start else 0)
                 continue
             is_last = found[-1] is frames[-1]
             begin = found[0].number
             if found[0] is frames[0]:
                 begin = 1
-                damaged += segment.lost
+                missing += segment.lost
             return Piece(
                 epoch=1 + segment.first % LARGEST_SEQUENCE,
                 next=begin,
-                frames=[one._replace(number=one.number + damaged) for one in found],
-                end=damaged + (end if is_last else found[-1].number + 1),
+                frames=[one._replace(number=one.number + missing) for one in found],
+                end=missing + (end if is_last else found[-1].number + 1),
                 more=following if is_last and following is not None and following <= stop else None,
                 nbytes=SEGMENT_BYTES,
             )

@@ -351,6 +351,7 @@ def test_messages_that_could_not_be_written_are_lost_messages_for_the_viewer(tmp
     append = disk_history._append
 
     def failing(path, content):
+        path.touch()  # the file is made, and nothing can be written to it
         raise OSError(errno.EIO, "Input/output error")
 
     async def course():
@@ -366,6 +367,12 @@ def test_messages_that_could_not_be_written_are_lost_messages_for_the_viewer(tmp
 
     asyncio.run(course())
     assert [path.name.partition("-")[2] for path in files_of(tmp_path)] == ["", "4.frames"]
+
+    async def after_a_restart():
+        async with served(tmp_path) as (_, client, _):
+            assert await past_of(client) == ([0, 1, 2, 7, 8, 9], 4)
+
+    asyncio.run(after_a_restart())
 
 
 def disk_free(folder):
