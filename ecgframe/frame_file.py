@@ -23,7 +23,6 @@ from .errors import MessageTooLarge, ProtocolError
 from .messages.templates import Template
 from .messages.times import unix_seconds
 from .other_signals import LEAD_UNITS as _LEAD_UNITS
-from .other_signals import lead_units as _lead_units
 from .plural import counted
 from .protocol import DATA_TYPES as _DATA_TYPES
 from .protocol import DEFAULT_MAX_PAYLOAD as _MAX_PAYLOAD
@@ -37,7 +36,7 @@ from .records.compressed import compression_of
 from .records.mapped import HELD as _HELD
 from .records.mapped import MappedFile, Reading
 from .records.sample_buffer import SampleBuffer
-from .signal_fields import lead_names, one_for_each, unit_of
+from .signal_fields import lead_names, one_for_each, units_of
 from .signing import without_trailer
 from .value_count import MOST_OTHERS as _MOST_OTHERS
 from .value_count import count_numbers
@@ -607,14 +606,13 @@ class Joining:
         signal = self.buffer.signal()
         is_counts = self.constant["gain"] is None and signal.dtype.kind != "f"
         annotations = self._annotations()
-        units = unit_of(self.constant["units"], is_counts=is_counts)
-        each = tuple(unit or units for unit in _lead_units(self.constant, len(signal)))
+        units, lead_units = units_of(self.constant, len(signal), is_counts=is_counts)
         record = Record(
             signal=signal,
             sampling_rate=self.constant["sampling_rate"],
             leads=lead_names(self.constant["leads"], len(signal)),
             units=units,
-            lead_units=each if set(each) - {units} else None,
+            lead_units=lead_units,
             gain=one_for_each(self.constant["gain"], len(signal)),
             baseline=one_for_each(self.constant["baseline"], len(signal)),
             source=str(self.path),

@@ -38,9 +38,7 @@ def format_of(data: Mapping[str, Any], leads: int) -> SignalFormat:
         KeyError, TypeError, ValueError: a field is missing or has the wrong type.
     """
     is_counts = data.get("gain") is None and np.asarray(data["signal"]).dtype.kind in "iu"
-    units = unit_of(data.get("units"), is_counts=is_counts)
-    each = tuple(unit or units for unit in lead_units(data, leads))
-    mixed = each if set(each) - {units} else None
+    units, mixed = units_of(data, leads, is_counts=is_counts)
     return SignalFormat(float(data["sampling_rate"]), lead_names(data.get("leads"), leads), units, mixed)
 
 
@@ -65,6 +63,19 @@ def each_once(names: Sequence[str]) -> tuple[str, ...]:
 def unit_of(units: str | None, *, is_counts: bool) -> str:
     """Return the unit of the samples. Without one, integers without a gain (``is_counts``) are counts, others mV."""
     return units or (COUNTS if is_counts else "mV")
+
+
+def units_of(data: Mapping[str, Any], leads: int, *, is_counts: bool) -> tuple[str, tuple[str, ...] | None]:
+    """Return the unit of the samples, and the unit of each lead if they differ, else None.
+
+    Args:
+        data: data of an ECG_DATA message.
+        leads: number of its leads.
+        is_counts: whether samples without a unit are counts.
+    """
+    units = unit_of(data.get("units"), is_counts=is_counts)
+    each = tuple(unit or units for unit in lead_units(data, leads))
+    return units, each if set(each) - {units} else None
 
 
 def one_for_each(value: Any, leads: int) -> tuple[float, ...] | None:
