@@ -103,12 +103,7 @@ class Hooks:
         """Return whether a request for who watches a stream is granted. A hook that raises or takes long refuses."""
         if self.may_see_watchers is None:
             return False
-        try:
-            async with asyncio.timeout(self.seconds):
-                return bool(await self.may_see_watchers(request, identity, stream))
-        except Exception as error:
-            log_failure("may_see_watchers", error, peer=request.peer)
-            return False
+        return await self._grants("may_see_watchers", self.may_see_watchers, request, identity, stream)
 
     async def listed(self, request: Request, identity: object, streams: Sequence[str]) -> list[str]:
         """Return the streams whose names a request is answered with, in their order.
@@ -129,11 +124,17 @@ class Hooks:
         """Return whether a request for the metrics is granted. A hook that raises or takes long refuses."""
         if self.may_see_metrics is None:
             return True
+        return await self._grants("may_see_metrics", self.may_see_metrics, request, identity)
+
+    async def _grants(
+        self, name: str, hook: Callable[..., Awaitable[object]], request: Request, *about: object
+    ) -> bool:
+        """Return whether a hook grants a request. One that raises or takes long refuses, which is logged."""
         try:
             async with asyncio.timeout(self.seconds):
-                return bool(await self.may_see_metrics(request, identity))
+                return bool(await hook(request, *about))
         except Exception as error:
-            log_failure("may_see_metrics", error, peer=request.peer)
+            log_failure(name, error, peer=request.peer)
             return False
 
     @property
