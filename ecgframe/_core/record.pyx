@@ -517,12 +517,13 @@ cdef class TemplateCoder:
         cdef Py_ssize_t found = 0
         cdef int64_t time
         cdef Taken taken
+        cdef str stream = self.map[STREAM]
         if type(data) is not dict:
             return None
         for key, value in (<dict>data).items():
             if type(key) is not str:
                 return None
-            taken = parts.take(<str>key, value, self.map[STREAM])
+            taken = parts.take(<str>key, value, stream)
             if taken == UNUSUAL:
                 return None
             if taken == NOT_OF_RECORDS:
