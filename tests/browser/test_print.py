@@ -13,7 +13,7 @@ import pytest
 from cli.live_server import LiveServer, live
 from recordings import optional
 
-from browser.accessibility import AXE, check_accessible
+from browser.accessibility import check_accessible, with_axe
 from browser.monitor import PHONE, Played, fifteen_leads, saved
 from browser.paper import PER_MILLIMETRE, ink_off, measure, printed
 from browser.publishing import publishing
@@ -226,8 +226,7 @@ def test_gaps_and_names_of_any_kind_are_printed_safely(open_monitor, tmp_path):
         gaps = np.isnan(found[4])
         assert gaps.sum() >= 1300
         np.testing.assert_allclose(expected, found, atol=1e-4)
-        page.evaluate(AXE.read_text())
-        check_accessible(page)
+        check_accessible(with_axe(page))
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
         monitor.shot("print-dialog-phone")
         monitor.check_quiet()
