@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from .logs import log_failure, logger
 
@@ -112,6 +113,30 @@ class RemoteBackplane(ABC):
             text = str(error) or f"no answer within {self._patience} s"
             logger.warning("%s is unreachable, messages stay on this server until it is back: %s", self.engine, text)
         return error
+
+    def _note_left_behind(self, lost: int) -> None:
+        """Log how many messages the engine has not taken before the backplane was closed."""
+        if lost:
+            messages = "1 message" if lost == 1 else f"{lost} messages"
+            logger.warning(
+                "closed with %s that other servers will not get: %s did not take them", messages, self.engine
+            )
+
+    async def _finish(self, waiting: Callable[[], int], tasks: Callable[[], Iterable[asyncio.Future[Any]]]) -> None:
+        """Wait until all messages are written, as long as the engine takes some of them within ``patience``.
+
+        Args:
+            waiting: returns the number of messages that wait.
+            tasks: returns what ends when they are written.
+        """
+        left = math.inf
+        while self._is_connected() and (unfinished := set(tasks())) and (now := waiting()) < left:
+            left = now
+            await asyncio.wait(unfinished, timeout=self._patience)
+
+    @abstractmethod
+    def _is_connected(self) -> bool:
+        """Return whether messages that wait are being written."""
 
     async def _stop(self) -> None:
         """End the task that talks to the engine."""

@@ -12,6 +12,7 @@ class HoldingProxy:
 
     Attributes:
         port: port on 127.0.0.1 on which it listens.
+        delay: seconds by which each answer is late.
     """
 
     def __init__(self, target: int, scheme: str = "redis") -> None:
@@ -22,6 +23,7 @@ class HoldingProxy:
         self._held_words = b""
         self._connections: set[asyncio.Task[None]] = set()
         self.port = 0
+        self.delay = 0.0
 
     @property
     def url(self) -> str:
@@ -75,6 +77,8 @@ class HoldingProxy:
         while data := await target.read(65536):
             if self._held_words in said:
                 await self._answers.wait()
+            if self.delay:
+                await asyncio.sleep(self.delay)
             client.write(data)
             await client.drain()
         raise ConnectionResetError

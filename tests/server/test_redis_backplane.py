@@ -902,7 +902,7 @@ def test_closing_writes_waiting_messages_and_leaves_no_tasks(server):
         before = asyncio.all_tasks()
         async with node(server) as b, redis.Redis.from_url(server.url) as direct:
             own = len(await direct.client_list())
-            async with node(server) as a:
+            async with node(server, patience=30) as a:
                 assert len(await direct.client_list()) == own + 2
                 publishing = [asyncio.create_task(a.publish(f"m{i}")) for i in range(500)]
                 await asyncio.sleep(0)
@@ -937,7 +937,7 @@ def test_an_idle_backplane_asks_once_a_second(server):
 
 
 @each_engine
-def test_closing_while_redis_hangs(server):
+def test_closing_while_redis_hangs(server, caplog):
     async def scenario():
         before = asyncio.all_tasks()
         async with node(server, patience=0.2) as a:
@@ -948,7 +948,49 @@ def test_closing_while_redis_hangs(server):
         assert await publishing
         assert a.seen.labels() == ["m", "n"]
         assert asyncio.all_tasks() == before
+        assert (a.stats["lost_total"], a.stats["outbox_frames"]) == (1, 0)
+        assert "closed with 1 message that other servers will not get" in caplog.text
         server.go_on()
+
+    run(scenario())
+
+
+@each_engine
+def test_messages_that_wait_for_redis_when_the_server_closes_are_reported(server, caplog):
+    async def scenario():
+        async with node(server) as a:
+            await a.publish("for all")
+            server.kill()
+            await a.until_up(False)
+            for i in range(3):
+                await a.publish(f"m{i}")
+            assert a.stats["lost_total"] == 0, "they would be written if it came back"
+        assert (a.stats["lost_total"], a.stats["outbox_frames"], a.stats["outbox_bytes"]) == (3, 0, 0)
+        assert "closed with 3 messages that other servers will not get" in caplog.text
+        await a.backplane.close()
+        assert a.stats["lost_total"] == 3
+
+    run(scenario())
+
+
+@pytest.mark.slow
+@each_engine
+def test_closing_takes_as_long_as_messages_are_written(server):
+    number = 1_000 if server.url.startswith("redis") else 6  # JetStream takes one at a time
+
+    async def scenario():
+        async with proxy_of(server) as proxy, node(server) as b:
+            async with node(proxy, patience=1) as a:
+                await a.publish("first")
+                proxy.delay = 0.3
+                publishing = [asyncio.create_task(a.publish(f"m{i}")) for i in range(number)]
+                await asyncio.sleep(0)
+                closing = time.monotonic()
+            assert time.monotonic() - closing > 1, "more than one answer took"
+            await asyncio.gather(*publishing)
+            await b.seen.until_count(1 + number)
+            assert b.seen.labels() == a.seen.labels() == ["first", *(f"m{i}" for i in range(number))]
+            assert a.stats["lost_total"] == 0
 
     run(scenario())
 

@@ -279,18 +279,21 @@ class NatsBackplane(RemoteBackplane):
         return await asyncio.shield(task)
 
     async def close(self) -> None:
-        """Stop the backplane. Waiting messages are still stored if JetStream takes them within ``patience``."""
+        """Stop the backplane. Waiting messages are still stored while JetStream takes some of them within ``patience``.
+
+        What it does not take is counted as lost, and logged.
+        """
         if self._running is None or self._closing:
             return
         self._closing = True
-        if self._up:
-            with suppress(Exception):
-                async with asyncio.timeout(self._patience):
-                    while any(followed.publishing for followed in self._streams.values()):
-                        await asyncio.sleep(0.001)
+        await self._finish(lambda: sum(each.publishing for each in self._streams.values()), lambda: self._tasks)
         await self._stop()
         self._up = False
         await self._disconnect()
+        self._lost += len(self._outbox)
+        self._note_left_behind(len(self._outbox))
+        self._outbox.clear()
+        self._waiting_bytes = 0
         self._deliver = None
 
     def stats(self) -> dict[str, int | float | bool]:
@@ -590,6 +593,9 @@ class NatsBackplane(RemoteBackplane):
 
     def _pause(self, failures: int) -> float:
         return AGAIN
+
+    def _is_connected(self) -> bool:
+        return self._up
 
     def _is_absence(self, error: BaseException) -> bool:
         return isinstance(error, (OSError, TimeoutError, nats.errors.Error, _Unusable))

@@ -398,16 +398,19 @@ class RedisBackplane(RemoteBackplane):
         return [] if followed is None else followed.templates.of(epoch)
 
     async def close(self) -> None:
-        """Stop the backplane. Waiting messages are still written if Redis takes them within ``patience``."""
-        if self._running is None or self._closing:
+        """Stop the backplane. Waiting messages are still written while Redis takes some of them within ``patience``.
+
+        What it does not take is counted as lost, and logged.
+        """
+        running = self._running
+        if running is None or self._closing:
             return
         self._closing = True
         self._writer.finish()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._patience if self._up else 0):
-                await asyncio.shield(self._running)
+        await self._finish(lambda: self._outbox.waiting, lambda: [] if running.done() else [running])
         await self._stop()
         self._leave_redis()
+        self._note_left_behind(self._writer.give_up())
         self._deliver = None
 
     def stats(self) -> dict[str, int | float | bool]:
@@ -477,6 +480,9 @@ class RedisBackplane(RemoteBackplane):
 
     def _pause(self, failures: int) -> float:
         return self._backoff.compute(failures)
+
+    def _is_connected(self) -> bool:
+        return self._connected
 
     def _is_absence(self, error: BaseException) -> bool:
         return is_absence(error)

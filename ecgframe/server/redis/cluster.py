@@ -212,7 +212,7 @@ class RedisClusterBackplane:
         return self._lane(stream).templates(stream, epoch)
 
     async def close(self) -> None:
-        """Stop the backplane. Waiting messages are still written if the nodes take them within ``patience``."""
+        """Stop the backplane. Waiting messages are still written: see ``RedisBackplane.close``."""
         await asyncio.gather(*(lane.close() for lane in self._lanes))
 
     def stats(self) -> dict[str, int | float | bool]:

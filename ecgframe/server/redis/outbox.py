@@ -169,6 +169,13 @@ class Outbox:
                 lost.append(dropped)
         return lost
 
+    def drop_waiting(self) -> list[Message]:
+        """Drop the messages that Redis does not have yet; return them."""
+        dropped = list(self._waiting)
+        self._waiting.clear()
+        self.waiting_bytes = 0
+        return dropped
+
     def _too_much(self) -> bool:
         return self._written_bytes + self.waiting_bytes > self._max_bytes
 

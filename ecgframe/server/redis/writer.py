@@ -93,6 +93,16 @@ class Writer:
         self._losing = bool(lost) or (self._losing and self._outbox.waiting > 0)
         self.lost += lost
 
+    def give_up(self) -> int:
+        """Drop the messages that wait, and count them as lost.
+
+        Returns:
+            How many other servers will not get.
+        """
+        lost = sum(message.is_counted for message in self._outbox.drop_waiting())
+        self.lost += lost
+        return lost
+
     async def run(self, commands: Commands) -> None:
         """Write until ``finish`` is called and all messages are written.
 
