@@ -97,6 +97,7 @@ class Deliver(Protocol):
         frame: EncodedFrame | bytes,
         place: SharedNumber | None = None,
         by: PublishedBy = PublishedBy.HERE,
+        missing: int = 0,
         /,
     ) -> None:
         """Take a message.
@@ -112,6 +113,8 @@ class Deliver(Protocol):
                 epoch, numbers increase; what is missing between them, no viewer of this server will get. An epoch
                 does not come again after another one, or after a message without a number.
             by: who has published it. A backplane without a signer passes nothing.
+            missing: number of messages of the stream between the one before and this one that this server will never
+                get. Viewers of versions 1 to 3 are told it; those of version 4 see it by the numbers.
         """
 
 

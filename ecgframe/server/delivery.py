@@ -78,6 +78,7 @@ class Delivery:
         frame: EncodedFrame | bytes,
         place: SharedNumber | None = None,
         by: PublishedBy = PublishedBy.HERE,
+        missing: int = 0,
         /,
     ) -> None:
         """Send a message that the backplane delivers, from this server or another one, to its viewers here."""
@@ -101,6 +102,7 @@ class Delivery:
         except ValueError as error:
             logger.error("the backplane delivered a damaged frame: %s", type(error).__name__, extra={"stream": stream})
             return
+        publication.missing = missing
         now = _now()
         self._timestamps.watch(now)
         if stream == EVERYONE:

@@ -122,6 +122,13 @@ class Epoch:
         self._first = next
         self._limit = limit
         self._templates: deque[InForce] = deque()
+        self._lost_before = 0 if publisher is None else publisher.lost
+
+    def newly_lost(self) -> int:
+        """Return how many messages of the publisher were lost since this was asked before."""
+        lost = 0 if self.publisher is None else self.publisher.lost
+        newly, self._lost_before = lost - self._lost_before, lost
+        return newly
 
     @property
     def next(self) -> int:

@@ -82,6 +82,7 @@ class OpaquePublication(Publication):
         self.record = None
         self.arrived = 0.0
         self.kept = False
+        self.missing = 0
 
     @property
     def frame(self) -> bytes:

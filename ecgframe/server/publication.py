@@ -73,6 +73,8 @@ class Publication:
         record: the message as a record, for those of them that read it; None if it travels as MessagePack.
         is_large: whether encoding it in another encoding may hold up the event loop; ``takes_long`` gives the answer.
         kept: whether a ring holds it.
+        missing: messages of the stream before it that this server will never get, which viewers of versions 1 to 3 are
+            told; those of version 4 see it by the numbers.
         is_attested: whether it is attested later, so that all viewers which can verify that get the same payload.
         signer: signs it for viewers of version 4 that agreed on ``signing``; None to sign nothing.
 
@@ -91,6 +93,7 @@ class Publication:
         "is_attested",
         "is_large",
         "kept",
+        "missing",
         "nbytes",
         "number",
         "position",
@@ -121,6 +124,7 @@ class Publication:
         self.record: Record | None = None
         self.arrived = 0.0
         self.kept = False
+        self.missing = 0
         self.is_attested = False
         self.signer: SigningKey | None = None
         self._settings = settings
@@ -383,6 +387,7 @@ class TemplatePublication(Publication):
         self.record = None
         self.arrived = 0.0
         self.kept = False
+        self.missing = 0
         self._outgoing = outgoing
 
     @property

@@ -90,6 +90,10 @@ class Publisher:
             self._losses.append(range(number, number + 1))
             self.lost += 1
 
+    def missing_before(self, number: int) -> int:
+        """Return how many messages are lost if the one with that number, in line, is the next that arrives."""
+        return max(0, number - 1 - self.line) - sum(self.line < one < number for one in self._ahead)
+
     def give_up_before(self, first: int) -> None:
         """Note that messages before that number will not be sent any more."""
         if first > self.line + 1:

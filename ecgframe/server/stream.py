@@ -319,6 +319,7 @@ class Stream:
         if source is not None and source.number is not None:
             position = numbering.present.position(source.number)
             publication.set_position(position, self._handed_on(publication, source))
+            publication.missing = numbering.present.newly_lost()
             return
         if numbering.publisher is not None:
             if numbering.publisher.owner is not None or now < numbering.publisher.left_at + self.ring.seconds:

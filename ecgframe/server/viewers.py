@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ..plural import counted
 from ..protocol import ErrorCode
 from ..session import Loss, StreamPosition
 from ..session.outgoing import Tier
@@ -252,6 +253,9 @@ class Viewers:
         if publication.is_bulk:
             self._hold_bulk_back(publication, last)
         viewers = list(self._live)
+        if publication.missing:
+            for viewer in viewers:
+                self._report_missing(publication, viewer, last)
         self._fan_out.send(publication, viewers, now)
         taken = len(viewers)
         if publication.urgent and self._backlogs:
@@ -361,6 +365,7 @@ class Viewers:
             if queued and publication.position is not None and publication.position.id > backlog.announced > 0:
                 break  # an answer overtakes what waits
             self._announcer.announce_epoch_of(publication, viewer, backlog)
+            self._report_missing(publication, viewer, backlog.last)
             is_overtaken = publication.number in backlog.overtaken
             encoded = backlog.encoded.pop(publication.number, None)
             if not is_overtaken and encoded is None and publication.takes_long(session.encoding):
@@ -405,6 +410,20 @@ class Viewers:
             viewer.pump(asyncio.get_running_loop().time())
 
         self._encodings.prepare(publication, encoding, go_on)
+
+    def _report_missing(self, publication: Publication, viewer: Viewer, last: int) -> None:
+        """Send a viewer whose messages have no numbers an ERROR about those that are missing before a publication.
+
+        Args:
+            publication: the message after them.
+            viewer: the connection.
+            last: timestamp of the message before them, in microseconds since 1970.
+        """
+        if not publication.missing or viewer.session.version >= 4:
+            return
+        loss = Loss(last + 1, max(last + 1, publication.timestamp - 1), publication.missing)
+        text = f"{counted(loss.frames, 'message')} of the stream did not reach this server"
+        viewer.session.refuse(ErrorCode.RATE_LIMIT_EXCEEDED, text, details=loss.details(self._stream))
 
     def _report_loss(self, viewer: Viewer, backlog: Backlog) -> None:
         """Continue a backlog at the oldest message of the ring, and send the viewer an ERROR about the lost ones.

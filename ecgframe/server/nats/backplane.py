@@ -25,7 +25,9 @@ from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from ...libraries import library
+from ...plural import counted
 from ...protocol import LARGEST_TIMESTAMP
+from ..backplane import PublishedBy
 from ..logs import logger
 from ..remote_backplane import RemoteBackplane
 from ..tasks import begin
@@ -75,6 +77,9 @@ for so many rounds; new messages wait for the rest."""
 TOGETHER: Final = 64
 """Messages of one stream that are stored at once, if they have waited."""
 
+MOST_COUNTED: Final = 4_096
+"""Streams in which this server counts its messages, and servers whose messages it counts in a stream: the latest."""
+
 HEADERS: Final = 4096
 """Bytes that the headers of a message of JetStream have at most."""
 
@@ -88,6 +93,7 @@ _BEFORE: Final = "Ecgframe-Before"
 _FROM: Final = "Ecgframe-From"
 _NUMBERS: Final = "Ecgframe-Numbers"
 _SIZES: Final = "Ecgframe-Sizes"
+_COUNTS: Final = "Ecgframe-Counts"
 
 
 class _Unusable(Exception):
@@ -96,12 +102,17 @@ class _Unusable(Exception):
 
 @dataclass(slots=True, eq=False)
 class _Message:
-    """A message of this server that JetStream does not have yet."""
+    """A message of this server that JetStream does not have yet.
+
+    Attributes:
+        count: how many messages this server has published on the stream, with this one.
+    """
 
     number: int
     stream: str
     timestamp: int
     frame: EncodedFrame
+    count: int
     is_delivered: bool = False
     added: float = 0.0
 
@@ -130,6 +141,8 @@ class _Followed:
             headers and data.
         subscription: tells of new messages.
         waiting: messages of this server that JetStream does not have yet, by number.
+        counts: by the id of another server, how many messages it has published on the stream.
+        missing: messages that this server will never get, and that are reported with the next one.
     """
 
     name: str
@@ -146,6 +159,8 @@ class _Followed:
     ahead: list[tuple[int, int, Mapping[str, str], bytes]] = field(default_factory=list)
     subscription: Subscription | None = None
     waiting: dict[int, _Message] = field(default_factory=dict)
+    counts: OrderedDict[str, int] = field(default_factory=OrderedDict)
+    missing: int = 0
     beginning: asyncio.Lock = field(default_factory=asyncio.Lock)
     order: asyncio.Lock = field(default_factory=asyncio.Lock)
     reading: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -224,6 +239,7 @@ class NatsBackplane(RemoteBackplane):
         self._stream: JetStreamContext | None = None
         self._created: Any = None
         self._streams: dict[str, _Followed] = {}
+        self._counts: OrderedDict[str, int] = OrderedDict()  # of the messages of this server, by stream
         self._outbox: OrderedDict[int, _Message] = OrderedDict()  # by number
         self._waiting_bytes = 0
         self._down = asyncio.Event()
@@ -303,9 +319,10 @@ class NatsBackplane(RemoteBackplane):
             up: whether messages go through JetStream. streams: number of followed streams. outbox_frames, outbox_bytes:
             messages that wait for JetStream. lag_seconds: seconds from the timestamp of the last message of another
             server until it was read here, by this server's clock. Counted since the start: lost_total: messages that
-            other servers will not get. restamped_total: messages that were delivered here while JetStream was
-            unreachable, and have another timestamp on other servers. missed_total: messages that JetStream dropped
-            before this server had read them. refused_total: messages of JetStream that no backplane has written.
+            were dropped here before JetStream had confirmed them. restamped_total: messages that were delivered here while JetStream was
+            unreachable, and have another timestamp on other servers. missed_total: messages that this server
+            will never get, because another one could not store them, or JetStream dropped them before they were read.
+            refused_total: messages of JetStream that no backplane has written.
             reconnections_total: how often the connection to JetStream was restored.
         """
         return {
@@ -327,7 +344,7 @@ class NatsBackplane(RemoteBackplane):
         try:
             async with followed.order:
                 self._last_number += 1
-                message = _Message(self._last_number, followed.name, timestamp, frame)
+                message = _Message(self._last_number, followed.name, timestamp, frame, self._count(followed.name))
                 self._outbox[message.number] = followed.waiting[message.number] = message
                 self._waiting_bytes += message.nbytes
                 message.added = asyncio.get_running_loop().time()
@@ -346,6 +363,14 @@ class NatsBackplane(RemoteBackplane):
         finally:
             followed.publishing -= 1
             self._drop_if_left(followed)
+
+    def _count(self, stream: str) -> int:
+        """Count another message of this server on a stream, so that other servers see which they do not get."""
+        count = self._counts.pop(stream, 0) + 1
+        self._counts[stream] = count
+        if len(self._counts) > MOST_COUNTED:
+            self._counts.popitem(last=False)
+        return count
 
     async def _store(self, followed: _Followed, messages: Sequence[_Message]) -> None:
         """Store messages as the next ones of their stream, in one message of JetStream.
@@ -371,6 +396,7 @@ class NatsBackplane(RemoteBackplane):
                 _TIMES: " ".join(map(str, times)),
                 _NUMBERS: " ".join(str(message.number) for message in messages),
                 _SIZES: " ".join(str(message.nbytes) for message in messages),
+                _COUNTS: " ".join(str(message.count) for message in messages),
                 _BEFORE: str(max(followed.stored, followed.reach or 0)),
                 _FROM: self._origin,
             }
@@ -513,7 +539,6 @@ class NatsBackplane(RemoteBackplane):
                 if followed.heard <= followed.last:
                     return
                 if not await self._has(followed, followed.heard):  # JetStream has dropped it before it was read
-                    self._missed += 1
                     followed.last = followed.heard
 
     async def _has(self, followed: _Followed, sequence: int) -> bool:
@@ -561,11 +586,13 @@ class NatsBackplane(RemoteBackplane):
         if found is None or found[1][0][0] <= 0 or found[1][-1][0] >= self._clock() + AHEAD:
             self._refused += 1
             return
-        before, messages = found
+        before, messages, counts = found
         if is_first and followed.reach is None:
             followed.reach = max(followed.since, before)
         is_own = headers[_FROM] == self._origin
-        for timestamp, number, frame in messages:
+        for (timestamp, number, frame), count in zip(messages, counts, strict=True):
+            if not is_own and count:
+                self._count_missing(followed, headers[_FROM], count)
             followed.stored = max(followed.stored, timestamp)
             message = self._outbox.get(number) if is_own else None
             if message is not None:
@@ -576,7 +603,23 @@ class NatsBackplane(RemoteBackplane):
             elif not is_own and timestamp > followed.since:  # otherwise delivered here before, or not asked for
                 self._lag = max(0.0, (self._clock() - timestamp) / 1e6)
                 followed.delivered = max(timestamp, followed.delivered + 1)
-                self._deliver(followed.name, followed.delivered, frame)
+                missing, followed.missing = followed.missing, 0
+                if missing:
+                    self._deliver(followed.name, followed.delivered, frame, None, PublishedBy.HERE, missing)
+                else:
+                    self._deliver(followed.name, followed.delivered, frame)
+
+    def _count_missing(self, followed: _Followed, origin: str, count: int) -> None:
+        """Count the messages of another server before one that were never stored, or dropped before they were read."""
+        before = followed.counts.pop(origin, None)
+        followed.counts[origin] = count
+        if len(followed.counts) > MOST_COUNTED:
+            followed.counts.popitem(last=False)
+        if before is not None and count > before + 1:
+            missing = count - before - 1
+            followed.missing += missing
+            self._missed += missing
+            logger.warning("%s of stream %r did not reach this server", counted(missing, "message"), followed.name)
 
     def _subject(self, stream: str, *, kind: str = "kept") -> str:
         """The subject of a stream: a name may have any characters, a subject may not."""
@@ -735,21 +778,25 @@ class _EncryptedClient(aio.Client):
         return super()._connect_command()
 
 
-def _read_headers(headers: Mapping[str, str], data: bytes) -> tuple[int, list[tuple[int, int, bytes]]] | None:
+def _read_headers(
+    headers: Mapping[str, str], data: bytes
+) -> tuple[int, list[tuple[int, int, bytes]], list[int]] | None:
     """Read a message of JetStream.
 
     Returns:
-        The timestamp before it, and of each of its messages the timestamp, the number and the frame; None if no
-        backplane has made it.
+        The timestamp before it; of each of its messages the timestamp, the number and the frame; and how many messages
+        their server had published on the stream with each, 0 if it does not say so. None if no backplane has made it.
     """
     try:
         times, numbers, sizes = ([int(each) for each in headers[name].split()] for name in (_TIMES, _NUMBERS, _SIZES))
+        counts = [int(each) for each in headers.get(_COUNTS, "").split()] or [0] * len(times)
         before, _ = int(headers[_BEFORE]), headers[_FROM]
     except (KeyError, ValueError):
         return None
-    is_whole = 0 < len(times) == len(numbers) == len(sizes) <= TOGETHER and min(sizes) > 0 and sum(sizes) == len(data)
+    is_whole = 0 < len(times) == len(numbers) == len(sizes) == len(counts) <= TOGETHER
+    is_whole = is_whole and min(sizes) > 0 and sum(sizes) == len(data)
     if not is_whole or any(later <= earlier for earlier, later in pairwise(times)):
         return None
     ends = list(accumulate(sizes))
     frames = [data[end - size : end] for end, size in zip(ends, sizes, strict=True)]
-    return before, list(zip(times, numbers, frames, strict=True))
+    return before, list(zip(times, numbers, frames, strict=True)), counts

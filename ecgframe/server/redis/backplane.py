@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ...codec import Codec
 from ...errors import PermissionDenied
+from ...plural import counted
 from ...protocol import LARGEST_LENGTH, Flag, Form, MessageType
 from ...session import StreamPosition
 from ..attesting import encode_attestation
@@ -133,6 +134,7 @@ class RedisBackplane(RemoteBackplane):
         self._connected = False
         self._run_id: str | None = None  # run id of the Redis that was read last
         self._last_number = 0
+        self._missed = 0
         self._rewritten = 0
         self._epochs_ended = 0
         self._backoff = pauses(LONGEST_PAUSE)
@@ -425,6 +427,8 @@ class RedisBackplane(RemoteBackplane):
             streams that were delivered here while Redis was unreachable, and that it did not take afterwards, because
             another connection had opened the stream: that one sends them again. unopened_total: messages of sealed
             streams that this server did not open, because they were plain, changed or repeated, or of an unknown key.
+            missed_total: messages that this server will never get, because another one could not write them, or Redis
+            dropped them before they were read.
             rewritten_total: messages written
             again because Redis had lost them. refused_total: entries in Redis that no backplane has written.
             reconnections_total: how often the connection to Redis was restored. epochs_total: how often the numbers of
@@ -441,6 +445,7 @@ class RedisBackplane(RemoteBackplane):
             "restamped_total": self._writer.restamped,
             "denied_total": self._writer.denied,
             "unopened_total": 0 if self._envelopes is None else self._envelopes.unopened,
+            "missed_total": self._missed,
             "rewritten_total": self._rewritten,
             "refused_total": self._reader.refused,
             "reconnections_total": self._reconnections,
@@ -466,7 +471,13 @@ class RedisBackplane(RemoteBackplane):
             opener=None if self._envelopes is None or stream in UNNUMBERED else self._envelopes.opener(stream),
             note_epoch=self._note_epoch,
             proofs=self._proofs,
+            note_missing=self._note_missing,
         )
+
+    def _note_missing(self, stream: str, count: int) -> None:
+        """Log and count messages of other servers that this one will never get."""
+        self._missed += count
+        logger.warning("%s of stream %r did not reach this server", counted(count, "message"), stream)
 
     def _note_epoch(self, stream: str, epoch: int | None) -> None:
         """Log and count that the numbers of a stream begin anew for viewers that have had others."""
@@ -507,7 +518,7 @@ class RedisBackplane(RemoteBackplane):
             before = None if self._clock.is_known else self._clock.now()
             await commands.ask_time()
             run_id = await commands.run_id()
-            marks = await commands.marks(self._outbox.last_written())
+            marks = await commands.marks({*self._outbox.last_written(), *self._writer.doubtful})
             self._end_epochs(run_id)
             await self._writer.tell(commands, everything=True)
             connecting.reschedule(None)
@@ -531,6 +542,7 @@ class RedisBackplane(RemoteBackplane):
 
     def _synchronize(self, run_id: str | None, marks: dict[str, int]) -> None:
         self._connected = True
+        self._writer.settle(marks)
         taken_back = self._outbox.take_back(marks)
         self._rewritten += sum(message.is_counted for message in taken_back)
         for message in taken_back:

@@ -47,6 +47,7 @@ _codec: Final = Codec(max_payload=LARGEST_LENGTH, versions=VERSIONS, ndarray="bi
 _RECORD: Final = int(Form.RECORD)
 _COMPRESSED: Final = int(Flag.COMPRESSED)
 _ENCRYPTED: Final = int(Flag.ENCRYPTED)
+_OF_EPOCHS: Final = frozenset({MessageType.STREAM_TEMPLATE, MessageType.STREAM_ATTESTATION})
 
 
 class ForeignEntry(ValueError):
@@ -212,6 +213,7 @@ class FollowedStream:
         note_epoch: called with the stream's name and the epoch when its messages are numbered in another one than
             before; None if they are delivered without numbers.
         proofs: tells who has published a message; None if this server signs nothing.
+        note_missing: called with the stream's name and the number of messages that this server will never get.
 
     Attributes:
         since: as passed, but by Redis' clock.
@@ -227,6 +229,8 @@ class FollowedStream:
         templates: by which its records are read.
         continuity: whether each message was read.
         opening: of the publisher whose messages are delivered; None if servers number them.
+        own_lost: by the number of a message of this server, the messages of this server before it that were never
+            written. They have numbers, and were delivered here.
         is_bulk: the class of the present epoch, as Redis has said; None if it is not decided.
     """
 
@@ -243,6 +247,7 @@ class FollowedStream:
         opener: EnvelopeOpener | None = None,
         note_epoch: Callable[[str, int | None], None] = lambda stream, epoch: None,
         proofs: Proofs | None = None,
+        note_missing: Callable[[str, int], None] = lambda stream, count: None,
     ) -> None:
         self.name = name
         self.key = key
@@ -260,7 +265,11 @@ class FollowedStream:
         self.templates = Templates()
         self.continuity = Continuity()
         self.opening: Opening | None = None
+        self.own_lost: dict[int, int] = {}
         self.is_bulk: bool | None = None
+        self._note_missing = note_missing
+        self._missing = 0  # reported with the next message
+        self._counted: Position | None = None  # that of the last message that was read, by the numbers of servers
         self._known_opening = NOT_OPENED
         self._expected = Position(0, 0)
         self._origin = origin
@@ -405,6 +414,9 @@ class FollowedStream:
         is_own = entry.origin == self._origin
         if is_own and self.epochs is not None:
             self.epochs.own_was_read(entry.number)
+        own_lost = self.own_lost.pop(entry.number, 0) if is_own else 0
+        if self.epochs is None:
+            self._count_missing(entry, own_lost)
         was_delivered = entry.number <= self._numbers.get(entry.origin, 0)
         if not was_delivered and entry.time < (self._earliest or 0):
             self.continuity.end()
@@ -415,24 +427,49 @@ class FollowedStream:
                 self.epochs.skip(entry.position)
             return entry
         if is_own and entry.number in self.pending:
-            self.deliver_pending(before=entry.number, will_be_read=False)  # Redis has dropped these
-            message = self.pending.pop(entry.number)
-            try:
-                message.time = self._hand_over(entry, message)
-            except ForeignEntry as error:
-                self.continuity.end()
-                if not message.delivery.done():
-                    message.delivery.set_exception(ValueError(f"the message cannot be read from Redis: {error}"))
-                raise
-            if not message.delivery.done():
-                message.delivery.set_result(message.time)
-        else:
-            try:
-                self._hand_over(entry)
-            except ForeignEntry:
-                self.continuity.end()
-                raise
+            self._deliver_awaited(entry)
+            return entry
+        try:
+            self._hand_over(entry)
+        except ForeignEntry:
+            self.continuity.end()
+            if self.epochs is None and entry.position is not None:
+                self._miss(1)
+            raise
         return entry
+
+    def _deliver_awaited(self, entry: Entry) -> None:
+        """Deliver a message that this server has published, and that was to be read from Redis."""
+        self.deliver_pending(before=entry.number, will_be_read=False)  # Redis has dropped these
+        message = self.pending.pop(entry.number)
+        try:
+            message.time = self._hand_over(entry, message)
+        except ForeignEntry as error:
+            self.continuity.end()
+            if not message.delivery.done():
+                message.delivery.set_exception(ValueError(f"the message cannot be read from Redis: {error}"))
+            raise
+        if not message.delivery.done():
+            message.delivery.set_result(message.time)
+
+    def _count_missing(self, entry: Entry, own_lost: int) -> None:
+        """Count the messages before an entry that were never written, or dropped before they were read.
+
+        This is for servers that deliver messages without their numbers; the others see it by these.
+        """
+        position, last = entry.position, self._counted
+        if position is None or entry.token:
+            self._counted = None
+        elif not entry.is_beside and (last is None or position.epoch != last.epoch or position.number > last.number):
+            self._counted = position
+            if last is not None and position.epoch == last.epoch:
+                self._miss(position.number - last.number - 1 - own_lost)
+
+    def _miss(self, count: int) -> None:
+        """Note that this server will never get so many messages before the next one."""
+        if count > 0:
+            self._missing += count
+            self._note_missing(self.name, count)
 
     def add_templates(self, epoch: int, frames: Iterable[tuple[int, bytes]]) -> None:
         """Keep templates of an epoch that were published before the messages that are read, each with its number."""
@@ -528,6 +565,8 @@ class FollowedStream:
         is_bulk = None if overtakes else entry.is_bulk
         place = SharedNumber(opening.epoch, number, before=before, opening=opening, is_bulk=is_bulk)
         place, canonical = self._read_own_numbered(entry, encoded, place, message)
+        if not overtakes:
+            self._miss(opening.publisher.missing_before(number))
         opening.is_sealed = opening.is_sealed or bool(encoded.flags & _ENCRYPTED)
         if not overtakes:
             opening.is_bulk = entry.is_bulk
@@ -590,6 +629,10 @@ class FollowedStream:
         before: list[tuple[int, Template | EncodedFrame]] = []
         if (epoch, delivered) != (position.epoch, position.number - 1):
             before = [one for one in self.templates.of(position.epoch) if one[0] < position.number]
+        if position.epoch == epoch:
+            self._miss(position.number - delivered - 1 - sum(number > delivered for number, _ in before))
+        else:
+            self._miss(lost or 0)
         is_bulk = None if overtakes and not entry.is_bulk else entry.is_bulk
         return SharedNumber(*position, record, template, tuple(before), is_bulk=is_bulk, lost=lost)
 
@@ -625,7 +668,10 @@ class FollowedStream:
             self._earliest = time  # older messages that are read later would be out of order
         self._last = max(time, self._last + 1)
         self._remember(origin, number)
-        if self.epochs is None:
+        if self._missing and frame.type not in _OF_EPOCHS:
+            missing, self._missing = self._missing, 0
+            self._deliver(self.name, self._last, frame, place, by, missing)
+        elif self.epochs is None:
             self._deliver(self.name, self._last, frame)
         elif self._proofs is None:
             self._deliver(self.name, self._last, frame, place)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from ...errors import PermissionDenied
@@ -50,6 +50,10 @@ class Writer:
         self._losing = False
         self._lost_of: OrderedDict[str, int] = OrderedDict()
         """By stream, messages that will never be written, and that no later one has told of."""
+        self._unanswered: list[Message] = []
+        """Messages that were sent to Redis, and may have been written."""
+        self._doubtful: dict[str, list[tuple[int, int]]] = {}
+        """By stream, those of them that were dropped: the number, and how many messages are lost if it is."""
         self.lost = 0
         self.restamped = 0
         self.denied = 0
@@ -86,12 +90,14 @@ class Writer:
             followed = self._streams.get(message.stream)
             if followed is not None and followed.epochs is not None and message.own is None:
                 followed.epochs.own_was_read(message.number)
-            self._note_lost(message)
-        lost = len(dropped)
-        if lost and not self._losing:
+            lost = self._note_lost(message)
+            if message in self._unanswered:
+                self._doubtful.setdefault(message.stream, []).append((message.number, lost))
+            else:
+                self.lost += 1
+        if dropped and not self._losing:
             logger.warning("the outbox for Redis is full: its oldest messages will not reach other servers")
-        self._losing = bool(lost) or (self._losing and self._outbox.waiting > 0)
-        self.lost += lost
+        self._losing = bool(dropped) or (self._losing and self._outbox.waiting > 0)
 
     def give_up(self) -> int:
         """Drop the messages that wait, and count them as lost.
@@ -100,8 +106,34 @@ class Writer:
             How many other servers will not get.
         """
         lost = sum(message.is_counted for message in self._outbox.drop_waiting())
+        lost += sum(len(doubtful) for doubtful in self._doubtful.values())
+        self._doubtful.clear()
         self.lost += lost
         return lost
+
+    @property
+    def doubtful(self) -> Iterable[str]:
+        """The streams of messages that were dropped, and that Redis may have."""
+        return self._doubtful
+
+    def settle(self, marks: Mapping[str, int]) -> None:
+        """Decide about the doubtful messages once Redis has been reached again.
+
+        Args:
+            marks: by stream, the number of the last message of this server that Redis has.
+        """
+        self._settle(lambda stream, number: number <= marks.get(stream, 0))
+        self._unanswered = []
+
+    def _settle(self, is_written: Callable[[str, int], bool]) -> None:
+        """Count those of the doubtful messages as lost that Redis does not have."""
+        for stream, doubtful in self._doubtful.items():
+            written = [lost for number, lost in doubtful if is_written(stream, number)]
+            self.lost += len(doubtful) - len(written)
+            left = self._lost_of.pop(stream, 0) - sum(written)
+            if left > 0:
+                self._lost_of[stream] = left
+        self._doubtful.clear()
 
     async def run(self, commands: Commands) -> None:
         """Write until ``finish`` is called and all messages are written.
@@ -154,8 +186,17 @@ class Writer:
         for message in batch:
             if message.own is None:
                 message.lost_before += self._lost_of.pop(message.stream, 0)
+                followed = self._streams.get(message.stream)
+                if followed is not None and message.lost_before:
+                    followed.own_lost[message.number] = message.lost_before
         known = [self._known_of(message) for message in batch]
+        self._unanswered = batch
         answers = await commands.write(batch, [self._time_to_ask_for(message) for message in batch], known)
+        self._unanswered = []
+        if self._doubtful:
+            pairs = zip(batch, answers, strict=True)
+            taken = {message.number for message, answer in pairs if answer is not None and answer.refusal is None}
+            self._settle(lambda stream, number: number in taken)
         is_stale = [answer is not None and answer.refusal is Refusal.STALE for answer in answers]
         stale = is_stale.index(True) if True in is_stale else len(batch)
         self._outbox.confirm(batch[:stale], asyncio.get_running_loop().time())
@@ -192,12 +233,18 @@ class Writer:
         if followed is not None and followed.epochs is not None and message.own is None and position.number:
             followed.epochs.tell(position)
 
-    def _note_lost(self, message: Message, *, is_lost: bool = True) -> None:
-        """Note what the next message of the stream has to tell: that this one, and those before it, are lost."""
+    def _note_lost(self, message: Message, *, is_lost: bool = True) -> int:
+        """Note what the next message of the stream has to tell: that this one, and those before it, are lost.
+
+        Returns:
+            How many these are.
+        """
         if message.own is None and (lost := message.lost_before + (is_lost and message.is_counted)):
             self._lost_of[message.stream] = self._lost_of.pop(message.stream, 0) + lost
             if len(self._lost_of) > MOST_LOST_OF:
                 self._lost_of.popitem(last=False)
+            return lost
+        return 0
 
     def _drop(self, message: Message, error: Exception | None = None) -> None:
         followed = self._streams.get(message.stream)
