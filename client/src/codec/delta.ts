@@ -52,14 +52,6 @@ const LARGEST_PRODUCT = 1 << 29;
 /** Room for a block, and for the window of its last residual. */
 const LAST_BLOCK = /* @__PURE__ */ new DataView(/* @__PURE__ */ new ArrayBuffer((BLOCK * WIDEST) / 8 + WINDOW));
 
-/** How a row is encoded; without a prediction, the factors and the distances to its rows are 0. */
-interface RowForm extends Omit<Prediction, "a" | "b"> {
-  readonly order: number;
-  readonly step: number;
-  readonly toA: number;
-  readonly toB: number;
-}
-
 /**
  * Decodes the samples of a record with this filter.
  *
@@ -153,26 +145,27 @@ function readRow(
     const bits = (to - from) * width;
     const end = at + ((bits + 7) >> 3);
     if (end > length) refuseRow(row, at, ENDS_EARLY);
-    // The window of the last residual may reach over the end of the record; there is room behind a copy of the block.
+    // A residual is taken from a window of 32 bits: at most 24 of its own, and 7 of its first byte before it. The last
+    // window may reach over the end of the record; there is room behind a copy of the block.
     const isCopied = end + WINDOW > length;
     const block = isCopied ? copyOfBlock(bytes, at, end) : view;
     const origin = isCopied ? 0 : at;
-    let isInRange: boolean;
+    const mask = (1 << width) - 1;
+    const f2 = order === 3 ? -3 : order === 2 ? -1 : 0;
+    const f3 = order === 3 ? 1 : 0;
+    // Differences between the three samples before and their predictions.
+    let d1 = 0;
+    let d2 = 0;
+    let d3 = 0;
+    for (let i = from - order; i < from; i++) {
+      d3 = d2;
+      d2 = d1;
+      d1 = samples[i];
+      if (toA > 0) d1 -= Math.floor((na * samples[i - toA] + nb * samples[i - toB] + c) / 2);
+    }
+    let outside = 0;
     if (samples instanceof Int16Array && step <= LARGEST_PRODUCT >> width) {
-      // As `readBlock`, in integers of 32 bits.
-      const mask = (1 << width) - 1;
-      const f2 = order === 3 ? -3 : order === 2 ? -1 : 0;
-      const f3 = order === 3 ? 1 : 0;
-      let d1 = 0;
-      let d2 = 0;
-      let d3 = 0;
-      for (let i = from - order; i < from; i++) {
-        d3 = d2;
-        d2 = d1;
-        d1 = samples[i];
-        if (toA > 0) d1 -= (Math.imul(na, samples[i - toA]) + Math.imul(nb, samples[i - toB]) + c) >> 1;
-      }
-      let outside = 0; // has bits above the lowest 16 as soon as a sample is out of range
+      // In integers of 32 bits. `outside` has bits above the lowest 16 as soon as a sample is out of range.
       for (let i = from, bit = 0; i < to; i++, bit += width) {
         const zigzag = (block.getInt32(origin + (bit >> 3), true) >>> (bit & 7)) & mask;
         const residual = (zigzag >>> 1) ^ -(zigzag & 1);
@@ -186,57 +179,27 @@ function readRow(
         outside |= (sample + 0x8000) | 0;
         samples[i] = sample;
       }
-      isInRange = outside >>> 16 === 0;
+      outside >>>= 16;
     } else {
-      isInRange = readBlock(block, origin, width, samples, from, to, { order, step, toA, toB, na, nb, c });
+      for (let i = from, bit = 0; i < to; i++, bit += width) {
+        const zigzag = (block.getInt32(origin + (bit >> 3), true) >>> (bit & 7)) & mask;
+        const residual = (zigzag >>> 1) ^ -(zigzag & 1);
+        const d = residual * step + order * d1 + f2 * d2 + f3 * d3;
+        d3 = d2;
+        d2 = d1;
+        d1 = d;
+        const sample = d + Math.floor((na * samples[i - toA] + nb * samples[i - toB] + c) / 2);
+        samples[i] = sample;
+        if (samples[i] !== sample) outside = 1;
+      }
     }
-    if (!isInRange) refuseRow(row, at, "a sample lies outside the dtype");
+    if (outside) refuseRow(row, at, "a sample lies outside the dtype");
     at = end;
     if (bits & 7 && bytes[at - 1] >> (bits & 7)) {
       refuseRow(row, at, "the spare bits behind its residuals are not 0");
     }
   }
   return at;
-}
-
-/**
- * Computes the samples of a block of any dtype, from index `from` to `to`. Returns false if one is out of its range.
- *
- * Each residual is taken from a window of 32 bits: its own, at most 24, and at most 7 bits of its first byte before it.
- */
-function readBlock(
-  block: DataView,
-  origin: number,
-  width: number,
-  samples: Counts,
-  from: number,
-  to: number,
-  { order, step, toA, toB, na, nb, c }: RowForm,
-): boolean {
-  const mask = (1 << width) - 1;
-  const f2 = order === 3 ? -3 : order === 2 ? -1 : 0;
-  const f3 = order === 3 ? 1 : 0;
-  // Differences between the three samples before and their predictions.
-  let d1 = 0;
-  let d2 = 0;
-  let d3 = 0;
-  for (let i = from - order; i < from; i++) {
-    d3 = d2;
-    d2 = d1;
-    d1 = samples[i] - Math.floor((na * samples[i - toA] + nb * samples[i - toB] + c) / 2);
-  }
-  for (let i = from, bit = 0; i < to; i++, bit += width) {
-    const zigzag = (block.getInt32(origin + (bit >> 3), true) >>> (bit & 7)) & mask;
-    const residual = (zigzag >>> 1) ^ -(zigzag & 1);
-    const d = residual * step + order * d1 + f2 * d2 + f3 * d3;
-    d3 = d2;
-    d2 = d1;
-    d1 = d;
-    const sample = d + Math.floor((na * samples[i - toA] + nb * samples[i - toB] + c) / 2);
-    samples[i] = sample;
-    if (samples[i] !== sample) return false;
-  }
-  return true;
 }
 
 /** Copies a block that ends near the end of the record. */
