@@ -3,8 +3,6 @@ import { WIDTH } from "./tags.js";
 
 const ARRAY16 = 0xdc;
 const ARRAY32 = 0xdd;
-/** Size of the shortest float, in bytes. */
-const FLOAT_WIDTH = 5;
 
 /**
  * Reads the header of the array at `at`: its length, and the offset of its first element; undefined if it is no array.
@@ -32,19 +30,18 @@ function pastElements(bytes: Uint8Array, view: DataView, header: { length: numbe
   let left = header.length;
   while (left > 0) {
     const width = at < bytes.length ? WIDTH[bytes[at]] : 0;
-    const alike = width >= FLOAT_WIDTH ? runOf(bytes, at, width, left) : 1;
-    at = width ? at + alike * width : pastNumbers(bytes, view, at, depth);
-    if (at < 0) return -1;
-    left -= alike;
+    if (width) {
+      // Most numbers have the width of the one before. Comparing with it lets the processor go on without waiting for it.
+      const start = at;
+      const stop = Math.min(bytes.length, start + left * width);
+      do at += width;
+      while (at < stop && WIDTH[bytes[at]] === width);
+      left -= (at - start) / width;
+    } else {
+      at = pastNumbers(bytes, view, at, depth);
+      if (at < 0) return -1;
+      left--;
+    }
   }
   return at <= bytes.length ? at : -1;
-}
-
-/** Counts consecutive numbers with the same tag, at most `n`. In most signals all numbers have the same tag. */
-function runOf(bytes: Uint8Array, start: number, width: number, n: number): number {
-  const tag = bytes[start];
-  const most = Math.min(n, Math.ceil((bytes.length - start) / width));
-  let count = 1;
-  for (let at = start + width; count < most && bytes[at] === tag; at += width) count++;
-  return count;
 }

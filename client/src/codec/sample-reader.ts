@@ -23,6 +23,7 @@ const INT32 = 0xd2;
 const INT64 = 0xd3;
 
 const WORD = 2 ** 32;
+const NO_WORDS = /* @__PURE__ */ new Int32Array(0);
 
 /** Fills a typed array with the numbers of a payload, row by row, without creating an object for each number. */
 export class SampleReader {
@@ -30,7 +31,10 @@ export class SampleReader {
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
   readonly #dtype: DType;
-  /** The samples as 32-bit words: they keep the payload of a NaN, and 64-bit integers need no BigInt. */
+  /**
+   * The samples as 32-bit words: they keep the payload of a NaN, and 64-bit integers need no BigInt. Of samples that are
+   * not read so, none: a view takes as long to make as tens of samples to read.
+   */
   readonly #words: Int32Array;
   readonly #readRow: (at: number, first: number, last: number) => number;
   #done = 0;
@@ -40,7 +44,8 @@ export class SampleReader {
     this.#view = view;
     this.#dtype = dtype;
     this.samples = new dtype.Samples(size);
-    this.#words = new Int32Array(this.samples.buffer, 0, this.samples.byteLength >> 2);
+    const hasWords = dtype.kind === "float" || dtype.size === 8;
+    this.#words = hasWords ? new Int32Array(this.samples.buffer, 0, this.samples.byteLength >> 2) : NO_WORDS;
     this.#readRow = this.#rowReader(dtype);
   }
 
@@ -93,12 +98,18 @@ export class SampleReader {
       } else if (tag >= 0xe0) {
         value = tag - 0x100;
         at += 1;
+      } else if (tag === INT8) {
+        value = (bytes[at + 1] << 24) >> 24;
+        at += 2;
       } else if (tag === INT16) {
         value = ((bytes[at + 1] << 24) >> 16) | bytes[at + 2];
         at += 3;
       } else if (tag === UINT8) {
         value = bytes[at + 1];
         at += 2;
+      } else if (tag === UINT16) {
+        value = (bytes[at + 1] << 8) | bytes[at + 2];
+        at += 3;
       } else {
         const width = this.#width(at, i);
         value = this.#integer(at, i);
