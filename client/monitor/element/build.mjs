@@ -3,7 +3,7 @@
  * loads when they are needed. Fails if a live display would load too much. With `--check`, it writes nothing.
  *
  * Bundled by Rolldown, which puts what is loaded at once into one file: esbuild makes a file of each part that several of the
- * others use, and 4 kB gzipped more.
+ * others use, and 4 kB gzipped more. Terser then makes the files smaller by another 0.7 kB.
  */
 
 import { mkdir, rm, writeFile } from "node:fs/promises";
@@ -11,11 +11,13 @@ import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { rolldown } from "rolldown";
+import { minify } from "terser";
+import { inlineTables } from "./inline-tables.mjs";
 
 const CLIENT = new URL("../../", import.meta.url);
 const ENTRY = "ecg-monitor.js";
 /** Bytes at most, gzipped: what a page loads for a live display with version 4, the client of the protocol included. */
-const MOST_LIVE = 57_000;
+const MOST_LIVE = 55_700;
 
 const bundle = await rolldown({
   cwd: fileURLToPath(CLIENT),
@@ -24,6 +26,7 @@ const bundle = await rolldown({
   preserveEntrySignatures: "allow-extension",
   resolve: { extensionAlias: { ".js": [".ts", ".js"] } },
   transform: { target: "es2022" },
+  plugins: [inlineTables()],
 });
 const { output } = await bundle.generate({
   format: "esm",
@@ -32,7 +35,12 @@ const { output } = await bundle.generate({
   chunkFileNames: "ecg-monitor/[name]-[hash].js",
   codeSplitting: { groups: [{ name: "core", tags: ["$initial"] }] },
 });
-const files = Object.fromEntries(output.map((file) => [file.fileName, file]));
+const minified = await Promise.all(
+  output.map(({ code }) => minify(code, { module: true, ecma: 2020, compress: { passes: 3 } })),
+);
+const files = Object.fromEntries(
+  output.map(({ fileName, imports }, i) => [fileName, { imports, code: minified[i].code }]),
+);
 const atOnce = withImports(ENTRY);
 const live = report("live display, and all versions without compression", atOnce);
 for (const [part, source] of [
@@ -70,7 +78,7 @@ function report(part, names) {
 
 async function write() {
   await rm(new URL("dist/ecg-monitor", CLIENT), { recursive: true, force: true });
-  for (const { fileName, code } of output) {
+  for (const [fileName, { code }] of Object.entries(files)) {
     const file = new URL(`dist/${fileName}`, CLIENT);
     await mkdir(dirname(fileURLToPath(file)), { recursive: true });
     await writeFile(file, code);
