@@ -53,7 +53,7 @@ describe("negotiation", () => {
     expect(said.data).toEqual({ version: 4, capabilities, max_payload: DEFAULT_SETTINGS.maxPayload });
     client.session.subscribe(STREAM, null);
     client.session.ping(0);
-    client.session.send({
+    client.session.sending?.send({
       type: MessageType.ECG_DATA,
       flags: 0,
       timestamp: 5n,

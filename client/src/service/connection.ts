@@ -4,6 +4,7 @@ import { CloseCode, HEADER_SIZES } from "../protocol.js";
 import type { Arrival, Outcome, SignedBy, Unverified } from "../session/arrivals.js";
 import type { Settings } from "../session/basic-settings.js";
 import { ClientSession, type Close, type SessionEvent } from "../session/client-session.js";
+import type { DataSending } from "../session/data-sending.js";
 import type { StreamPositions } from "../session/stream-book.js";
 import type { StreamSeals } from "../session/stream-seals.js";
 import { callSafely } from "./emitter.js";
@@ -141,14 +142,21 @@ export class Connection {
     return HEADER_SIZES[this.session.version] > HEADER_SIZES[1];
   }
 
+  /** What sends data messages. @throws TypeError the service only receives */
+  get sending(): DataSending {
+    const { sending } = this.session;
+    if (!sending) throw new TypeError("this service only receives");
+    return sending;
+  }
+
   /** True if the application may send a message that is not urgent now. */
   get hasRoom(): boolean {
-    return this.session.established && this.session.hasRoom && this.#socket.bufferedAmount < HIGH_WATER;
+    return this.session.established && this.sending.hasRoom && this.#socket.bufferedAmount < HIGH_WATER;
   }
 
   /** True if the application may send an urgent message now, which leaves before the others in the send queue. */
   get hasRoomForUrgent(): boolean {
-    return this.session.established && this.session.hasRoomForUrgent;
+    return this.session.established && this.sending.hasRoomForUrgent;
   }
 
   /** Sends what waits and sets the timer, after the session was used. */

@@ -2,8 +2,7 @@ import { inflate } from "../codec/compression.js";
 import { pack } from "../codec/messagepack-utils.js";
 import { ProtocolHandler } from "../codec/protocol-handler.js";
 import { SampleReader } from "../codec/sample-reader.js";
-import { FRAGMENT_SIZE } from "../protocol.js";
-import { fragmentAt, isCut } from "./fragmenting.js";
+import { DataSending } from "./data-sending.js";
 import type { SessionParts } from "./parts.js";
 import { ProtectedFrames } from "./protected-frames.js";
 import { Reassembly } from "./reassembly.js";
@@ -13,6 +12,7 @@ export const ALL_PARTS: SessionParts = {
   unpacking: { inflate, SampleReader, load: () => Promise.resolve() },
   senderOf: (options) => new ProtocolHandler(options),
   pack,
-  fragments: { Reassembly, cutter: { isCut, fragmentAt, size: FRAGMENT_SIZE } },
+  DataSending,
+  Reassembly,
   ProtectedFrames,
 };

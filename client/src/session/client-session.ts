@@ -37,13 +37,14 @@ import {
   STREAM_TYPES,
   type Version,
 } from "../protocol.js";
-import { Seen, Unacknowledged, type Waiting } from "./acknowledgements.js";
+import { Seen } from "./acknowledgements.js";
 import type { Arrival, Outcome, SignedBy } from "./arrivals.js";
 import type { Settings } from "./basic-settings.js";
 import { checkNumbers, requireMoment } from "./control-numbers.js";
+import type { DataSending, DataSendingOwner } from "./data-sending.js";
 import type { Acknowledgeable, SessionEvent, StreamNumbers } from "./events.js";
+import { FrameQueue, type Leaving, type Outgoing, tierOf } from "./frame-queue.js";
 import { choice, implied, usable } from "./negotiation.js";
-import { type Leaving, type Outgoing, SendQueue, tierOf, understood } from "./outgoing.js";
 import type { ProtectedFrames, ProtectedOwner } from "./protected-frames.js";
 import type { Reassembly } from "./reassembly.js";
 import { type Action, type Phase, TRANSITIONS, type Transition, type Trigger } from "./state.js";
@@ -69,18 +70,6 @@ export interface Resumption {
 export interface Close {
   readonly code: CloseCode;
   readonly reason: string;
-}
-
-/** A packed message that waits for a connection, which determines how it is framed. */
-export interface Packed {
-  readonly type: MessageType;
-  readonly flags: number;
-  readonly timestamp: bigint;
-  /** Packed in list form, which every peer reads, if the message may be sent over several connections; otherwise null. */
-  readonly payload: Uint8Array | null;
-  readonly data: unknown;
-  /** How often it may be sent over one connection if it has ACK_REQUIRED. */
-  readonly attempts: number;
 }
 
 /** Types that are accepted in V1 frames before both sides agree on a version, even if this side does not speak V1. */
@@ -130,6 +119,9 @@ export class ClientSession {
   /** What became of signed messages; the owner counts what is attested. */
   readonly signatures: SignatureCounts = noSignatureCounts();
 
+  /** Sends data messages; null if this side only receives. */
+  readonly sending: DataSending | null;
+
   /** The last phase before the session began to close. */
   #openPhase: Phase = "opening";
   readonly #settings: Settings;
@@ -147,10 +139,7 @@ export class ClientSession {
   readonly #reassembly: Reassembly | null;
   #receiver: FrameReader;
   #sender: FrameSender;
-  /** Encodes data messages, within the payload limit that the server announced. */
-  #dataSender: FrameSender;
-  readonly #queue = new SendQueue();
-  readonly #unacknowledged: Unacknowledged;
+  readonly #queue: FrameQueue;
   readonly #seen = new Seen();
   #errorTimes: number[] = [];
   #heartbeatInterval: number;
@@ -180,13 +169,14 @@ export class ClientSession {
     this.#clock = clock;
     this.#positions = positions;
     this.#book = new StreamBook(positions, settings.parts.unpacking);
-    const { fragments, ProtectedFrames } = settings.parts;
+    const { Reassembly, ProtectedFrames, DataSending } = settings.parts;
     this.#protected = seals && ProtectedFrames && new ProtectedFrames(seals, this.#book, this.#protectedOwner());
-    this.#reassembly = fragments && new fragments.Reassembly(settings.maxPayload);
+    this.#reassembly = Reassembly && new Reassembly(settings.maxPayload);
     // Until both sides agree, frames are sent in version 1, and version 4 is not read.
     this.#receiver = this.#receiverFor(settings.versions.filter((version) => version < NUMBERED_SINCE));
-    this.#sender = this.#dataSender = this.#senderFor(1, new Set(), LARGEST_LENGTH);
-    this.#unacknowledged = new Unacknowledged(settings.acknowledgementTimeout);
+    this.#sender = this.#senderFor(1, new Set(), LARGEST_LENGTH);
+    this.sending = DataSending && new DataSending(settings, this.#sender, this.#dataOwner());
+    this.#queue = this.sending?.queue ?? new FrameQueue();
     this.#heartbeatInterval = settings.heartbeatInterval;
   }
 
@@ -257,7 +247,7 @@ export class ClientSession {
     return Math.min(
       this.#silentAfter(this.#asked ? SILENT_INTERVALS : SILENT_INTERVALS - 1),
       this.#sentAt + this.#heartbeatInterval,
-      this.#unacknowledged.deadline(),
+      this.sending?.deadline() ?? Number.POSITIVE_INFINITY,
       this.#protected?.heldUntil ?? Number.POSITIVE_INFINITY,
       this.#reassembly?.deadline(SILENT_INTERVALS * this.#heartbeatInterval) ?? Number.POSITIVE_INFINITY,
       this.phase === "opening" ? this.#giveUpWaitingAt : Number.POSITIVE_INFINITY,
@@ -287,7 +277,7 @@ export class ClientSession {
       this.#abandon(CloseCode.INTERNAL, `nothing received for ${Math.round(now - this.#heardAt)} s`);
       return events;
     }
-    for (const waiting of this.#unacknowledged.due(now)) this.#sendAgain(waiting, events);
+    this.sending?.sendAgain(now, events);
     this.#dropUnfinished(now, events);
     if (this.closing) return events;
     this.#protected?.tick(now, events);
@@ -310,69 +300,20 @@ export class ClientSession {
     for (const { outgoing, isWhole } of batch) {
       if (!isWhole) continue;
       this.framesSent++;
-      if (outgoing.acknowledged) this.#unacknowledged.sent(outgoing, now);
+      this.sending?.sent(outgoing, now);
     }
     return batch.length === 1 ? first.bytes : joined(batch);
   }
 
-  /** True if the application may add a message that is not urgent; a part of the queue is reserved for urgent ones. */
-  get hasRoom(): boolean {
-    const { queueFrames, queueBytes, maxUnacknowledged } = this.#settings;
-    return (
-      this.#queue.frames < queueFrames / 2 &&
-      this.#queue.bytes < queueBytes &&
-      this.#unacknowledged.size < maxUnacknowledged - Math.floor(maxUnacknowledged / 8) &&
-      this.#unacknowledged.bytes < queueBytes &&
-      this.hasRoomForUrgent
-    );
-  }
-
-  /** True if the application may add a message that overtakes the others. */
-  get hasRoomForUrgent(): boolean {
-    const { queueFrames, queueBytes, maxPayload, maxUnacknowledged } = this.#settings;
-    return (
-      !this.closing &&
-      this.#queue.frames < queueFrames &&
-      this.#queue.bytes < queueBytes + maxPayload &&
-      this.#unacknowledged.size < maxUnacknowledged &&
-      this.#unacknowledged.bytes < queueBytes + maxPayload
-    );
-  }
-
   /** Ends the session after the connection is lost. Returns an event for each message that was not acknowledged. */
   lost(): SessionEvent[] {
-    const events: SessionEvent[] = this.#unacknowledged
-      .clear()
-      .map(({ outgoing, attempts }) => ({ kind: "undelivered", timestamp: outgoing.timestamp, attempts }));
+    const events = this.sending?.lost() ?? [];
     this.#react("lost");
     this.#discard(CloseCode.GOING_AWAY, "the connection is lost");
     return events;
   }
 
   // --- what the application calls ---
-
-  /** Queues a data message. Flags that the server does not understand are left out. */
-  send(message: Packed): void {
-    this.#put(
-      message.type,
-      message.payload ?? message.data,
-      message.flags,
-      message.timestamp,
-      message.payload !== null,
-    );
-  }
-
-  /** Queues a frame of version 4. @param attempts how often it may be sent, where it is to be acknowledged */
-  sendFrame(outgoing: Outgoing, attempts: number): void {
-    if (this.#react("send") === "ignore") return;
-    if (outgoing.acknowledged) this.#unacknowledged.add(outgoing, attempts);
-    this.#enqueue(outgoing);
-  }
-
-  /** Does not send a message again that is not acknowledged. */
-  giveUp(timestamp: bigint): void {
-    this.#unacknowledged.acknowledged(timestamp);
-  }
 
   /** Tells the server that the application has the message, if it asked for that. */
   acknowledge(message: Acknowledgeable): void {
@@ -695,7 +636,7 @@ export class ClientSession {
       throw new ProtocolError(ErrorCode.MESSAGE_TOO_LARGE, text);
     }
     const isPacked = !pack || ndarray === "list";
-    const answer = () => this.#put(MessageType.PONG, isPacked ? room : data, 0, this.#clock.next(), isPacked);
+    const answer = () => this.#put(MessageType.PONG, isPacked ? room : data, isPacked);
     if (this.#answerLater) this.#answerLater(answer);
     else answer();
   }
@@ -703,13 +644,7 @@ export class ClientSession {
   #onPong(data: unknown, message: Message, now: number, events: SessionEvent[]): void {
     const acknowledged = timestampOf(fieldOf(data, "ack"));
     if (acknowledged !== null) {
-      if (this.#unacknowledged.acknowledged(acknowledged))
-        events.push({
-          kind: "acknowledged",
-          timestamp: acknowledged,
-          next: numberOf(fieldOf(data, "next")),
-          lost: numberOf(fieldOf(data, "lost")) ?? 0,
-        });
+      this.sending?.acknowledged(acknowledged, data, events);
     } else {
       const echoed = timestampOf(fieldOf(data, "ping"));
       const sent = this.#pings.find(({ timestamp }) => timestamp === echoed);
@@ -751,7 +686,7 @@ export class ClientSession {
     if (data.max_payload !== undefined) {
       const most = Math.min(Number(data.max_payload), LARGEST_LENGTH);
       this.maxPayloadOfPeer = most;
-      this.#dataSender = this.#senderFor(this.version, this.capabilities, most);
+      this.#agreeOnData(most);
     }
   }
 
@@ -879,11 +814,14 @@ export class ClientSession {
     this.version = version;
     this.capabilities = usable(capabilities, version);
     if (version >= NUMBERED_SINCE) this.#receiver = this.#receiverFor(this.#settings.versions);
-    if (this.capabilities.has(Capability.FRAGMENTS))
-      this.#queue.cutter = this.#settings.parts.fragments?.cutter ?? null;
     this.#sender = this.#senderFor(version, this.capabilities, LARGEST_LENGTH);
-    this.#dataSender = this.#senderFor(version, this.capabilities, this.#settings.maxPayload);
+    this.#agreeOnData(this.#settings.maxPayload);
     events.push({ kind: "negotiated", version, capabilities: this.capabilities, negotiated: this.negotiated });
+  }
+
+  /** @param most bytes of a payload of data */
+  #agreeOnData(most: number): void {
+    this.sending?.agreed(this.#senderFor(this.version, this.capabilities, most));
   }
 
   #receiverFor(versions: readonly Version[]): FrameReader {
@@ -940,25 +878,30 @@ export class ClientSession {
 
   /** Queues a control message. These are small, so no limit applies. */
   #say(type: MessageType, data: unknown): void {
-    this.#put(type, data, 0, this.#clock.next(), false);
+    this.#put(type, data, false);
   }
 
-  #put(type: MessageType, content: unknown, wanted: number, timestamp: bigint, packed: boolean, attempts = 1): void {
-    if (this.#react("send") === "ignore") return;
-    const flags = understood(wanted, this.version, this.capabilities);
-    const options = { flags, ...(this.version >= 3 ? { timestamp } : {}) };
-    const sender = DATA_TYPES.has(type) ? this.#dataSender : this.#sender;
-    const frame = packed ? sender.frame(type, content as Uint8Array, options) : sender.encode(type, content, options);
-    const outgoing: Outgoing = {
-      frame,
-      type,
-      timestamp,
-      tier: tierOf(type, wanted),
-      acknowledged: (flags & Flag.ACK_REQUIRED) !== 0,
-      deflated: this.version >= FLAG_SINCE[Flag.COMPRESSED] && (frame[2] & Flag.COMPRESSED) !== 0,
+  #put(type: MessageType, content: unknown, isPacked: boolean): void {
+    const timestamp = this.#clock.next();
+    if (this.#isEnding()) return;
+    const options = this.version >= 3 ? { timestamp } : {};
+    const frame = isPacked
+      ? this.#sender.frame(type, content as Uint8Array, options)
+      : this.#sender.encode(type, content, options);
+    const deflated = this.version >= FLAG_SINCE[Flag.COMPRESSED] && (frame[2] & Flag.COMPRESSED) !== 0;
+    this.#enqueue({ frame, type, timestamp, tier: tierOf(type, 0), acknowledged: false, deflated });
+  }
+
+  #dataOwner(): DataSendingOwner {
+    return {
+      session: this,
+      isEnding: () => this.#isEnding(),
+      enqueue: (outgoing) => this.#enqueue(outgoing),
     };
-    if (outgoing.acknowledged) this.#unacknowledged.add(outgoing, attempts);
-    this.#enqueue(outgoing);
+  }
+
+  #isEnding(): boolean {
+    return this.#actionOn("send") === "ignore";
   }
 
   #enqueue(outgoing: Outgoing): void {
@@ -967,16 +910,6 @@ export class ClientSession {
     const room = this.#settings.queueBytes + 2 * this.#settings.maxPayload; // beyond the limit, only one of each kind
     if (frames > this.#settings.queueFrames || (frames > 1 && bytes > room)) {
       this.#abandon(CloseCode.TRY_LATER, `${frames} frames of ${bytes} bytes wait to be sent`);
-    }
-  }
-
-  #sendAgain(waiting: Waiting, events: SessionEvent[]): void {
-    const { timestamp } = waiting.outgoing;
-    if (waiting.attempts >= waiting.most) {
-      this.#unacknowledged.acknowledged(timestamp);
-      events.push({ kind: "undelivered", timestamp, attempts: waiting.attempts });
-    } else if (this.#actionOn("send") !== "ignore") {
-      this.#enqueue(waiting.outgoing);
     }
   }
 }
@@ -1036,11 +969,6 @@ function giveName(data: unknown, stream: string): void {
 function timestampOf(value: unknown): bigint | null {
   if (typeof value === "bigint") return value;
   return typeof value === "number" && Number.isInteger(value) ? BigInt(value) : null;
-}
-
-/** A number of messages as packers write it. */
-function numberOf(value: unknown): number | null {
-  return typeof value === "bigint" || typeof value === "number" ? Number(value) : null;
 }
 
 function joined(batch: readonly Leaving[]): Uint8Array<ArrayBuffer> {
