@@ -17,11 +17,13 @@ import { inlineTables } from "./inline-tables.mjs";
 const CLIENT = new URL("../../", import.meta.url);
 const ENTRY = "ecg-monitor.js";
 /** Bytes at most, gzipped: what a page loads for a live display with version 4, the client of the protocol included. */
-const MOST_LIVE = 55_000;
+const MOST_LIVE = 54_500;
 /** What a live display must not load, however small it is. */
 const LATER = [
+  "src/codec/date-time.ts",
   "src/codec/inflate.ts",
   "src/codec/sample-reader.ts",
+  "src/codec/sha256.ts",
   "src/service/sending.ts",
   "src/session/data-sending.ts",
   "src/session/protected-frames.ts",
@@ -55,7 +57,7 @@ const files = Object.fromEntries(
 const atOnce = withImports(ENTRY);
 const live = report("live display, and all versions without compression", atOnce);
 for (const [part, source] of [
-  ["payloads that are compressed with zlib, or have arrays in list form", "src/codec/unpacking.ts"],
+  ["payloads that are compressed with zlib, or have lists, dates or bound records", "src/codec/unpacking.ts"],
   ["payloads from 10 KB on, with WebAssembly", "src/codec/crc32-fold.ts"],
   ["the sheet, calipers, a frozen screen", "monitor/element/tools.ts"],
   ["a service with the option `sealing` or `capabilities`", "src/service/all-parts.ts"],

@@ -25,7 +25,8 @@ import {
 import type { Inflate } from "./compression.js";
 import { crc32 } from "./crc32.js";
 import type { Decompressor } from "./decompressor.js";
-import { type Lists, Reader } from "./messagepack-reader.js";
+import { Reader } from "./messagepack-reader.js";
+import type { RareValues } from "./rare-values.js";
 import type { Signature } from "./signing.js";
 import { isOfStream, readOfStream } from "./stream-messages.js";
 
@@ -207,10 +208,10 @@ export interface FrameReaderOptions {
   readonly decompressors?: Iterable<Decompressor>;
 }
 
-/** What reads payloads that are compressed, or have arrays in list form; null where it is not there (yet). */
+/** What reads payloads that are compressed, or have rare values; null where it is not there (yet). */
 export interface Unpacking {
   readonly inflate: Inflate | null;
-  readonly SampleReader: Lists;
+  readonly rare: RareValues;
 }
 
 /** Decodes frames, without I/O. */
@@ -436,7 +437,7 @@ export class FrameReader {
       sequence: header.sequence,
       data: isRecord(header.form)
         ? readRecord(payload, header, limit, templates, decoding)
-        : readValue(payload, header.type, this.#unpacking.SampleReader),
+        : readValue(payload, header.type, this.#unpacking.rare),
       frameBytes: header.size + header.length,
       payloadBytes: payload.length,
     };
@@ -532,8 +533,8 @@ function readRecord(
   return template.decode(payload, limit).data;
 }
 
-function readValue(payload: Uint8Array, type: MessageType, lists: Lists): unknown {
-  return isOfStream(type) ? readOfStream(type, payload, lists) : new Reader(payload, lists).onlyValue();
+function readValue(payload: Uint8Array, type: MessageType, rare: RareValues): unknown {
+  return isOfStream(type) ? readOfStream(type, payload, rare) : new Reader(payload, rare).onlyValue();
 }
 
 /** Checks 5 to 7: the payload is complete, its flags are defined in the version, and its CRC-32 is correct. */

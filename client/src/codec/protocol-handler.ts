@@ -35,7 +35,7 @@ import {
   writeHeader,
 } from "./frame-reader.js";
 import { type NdArrayForm, Writer } from "./messagepack-writer.js";
-import { SampleReader } from "./sample-reader.js";
+import { RARE_VALUES } from "./rare-values.js";
 import { SendClock } from "./send-clock.js";
 import { isOfStream, readOfStream } from "./stream-messages.js";
 
@@ -88,7 +88,7 @@ export class ProtocolHandler extends FrameReader {
 
   constructor(options: ProtocolHandlerOptions = {}) {
     const { version = DEFAULT_VERSION, compression = {}, ndarray = "list" } = options;
-    super(options, { inflate, SampleReader });
+    super(options, { inflate, rare: RARE_VALUES });
     this.version = knownVersion(version);
     this.#form = ndarray;
     this.#compression = compression && { threshold: COMPRESSION_THRESHOLD, level: COMPRESSION_LEVEL, ...compression };
@@ -106,7 +106,7 @@ export class ProtocolHandler extends FrameReader {
     checkSendable(type, version, options);
     if (isRecord(options.form)) return this.frame(type, recordOf(data), options);
     const plain = new Writer(HEADER_SIZES[version], this.maxPayload, this.#form).frameOf(data);
-    if (isOfStream(type)) readOfStream(type, plain.subarray(HEADER_SIZES[version]), SampleReader); // validates it, as a receiver will
+    if (isOfStream(type)) readOfStream(type, plain.subarray(HEADER_SIZES[version]), RARE_VALUES); // validates it, as a receiver will
     return this.#sealed(plain, version, type, options);
   }
 
@@ -132,7 +132,7 @@ export class ProtocolHandler extends FrameReader {
   payload(type: MessageType, data: unknown, form = 0): Uint8Array {
     if (isRecord(form)) return recordOf(data);
     const payload = new Writer(0, this.maxPayload, this.#form).frameOf(data);
-    if (isOfStream(type)) readOfStream(type, payload, SampleReader);
+    if (isOfStream(type)) readOfStream(type, payload, RARE_VALUES);
     return payload;
   }
 

@@ -50,6 +50,8 @@ export interface ConnectionOwner {
   passed(direction: "in" | "out", bytes: Uint8Array): void;
   /** The send queue is empty. */
   drained(): void;
+  /** The connection ends because of an error on this side, which no server has caused. */
+  failed(error: Error): void;
   /** The connection has ended. */
   ended(ending: Ending): void;
 }
@@ -118,7 +120,10 @@ export class Connection {
     this.#settings = settings;
     this.#late = new LateUnpacking(settings.parts.unpacking, {
       take: (bytes) => this.#read(bytes),
-      failed: (why) => this.drop(why),
+      failed: (why) => {
+        owner.failed(new Error(why));
+        this.drop(why);
+      },
     });
     const answers = new PingAnswers(() => owner.taking);
     this.session = new ClientSession(settings, clock, owner.positions, owner.seals, (answer) => {

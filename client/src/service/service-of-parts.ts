@@ -482,6 +482,7 @@ export class ServiceOfParts implements PublisherHost, HistoryHost {
       onEvent: (event, bytes) => this.#handleEvent(event, bytes),
       passed: (direction, bytes) => this.#passed(direction, bytes),
       drained: () => this.#drained(),
+      failed: (error) => this.#events.emit("error", { error }),
       ended: (ending) => this.#ended(ending),
     };
   }

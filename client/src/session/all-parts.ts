@@ -1,7 +1,7 @@
 import { inflate } from "../codec/compression.js";
 import { pack } from "../codec/messagepack-utils.js";
 import { ProtocolHandler } from "../codec/protocol-handler.js";
-import { SampleReader } from "../codec/sample-reader.js";
+import { RARE_VALUES } from "../codec/rare-values.js";
 import { DataSending } from "./data-sending.js";
 import type { SessionParts } from "./parts.js";
 import { ProtectedFrames } from "./protected-frames.js";
@@ -9,7 +9,7 @@ import { Reassembly } from "./reassembly.js";
 
 /** The parts of a session that publishes, opens and verifies. */
 export const ALL_PARTS: SessionParts = {
-  unpacking: { inflate, SampleReader, load: () => Promise.resolve() },
+  unpacking: { inflate, rare: RARE_VALUES, load: () => Promise.resolve() },
   senderOf: (options) => new ProtocolHandler(options),
   pack,
   DataSending,
