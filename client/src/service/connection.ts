@@ -258,7 +258,7 @@ export class Connection {
     const outcome = await (this.#owner.seals as OpeningSeals).open(arrival);
     if (this.#over) return;
     const at = now();
-    this.#tell(this.session.opened(arrival, outcome, at), null, at);
+    this.#tell(this.session.protected?.opened(arrival, outcome, at) ?? [], null, at);
     this.wake();
   }
 
@@ -266,7 +266,7 @@ export class Connection {
     const verdict = await (this.#owner.seals as OpeningSeals).verify(unverified);
     if (this.#over) return;
     const at = now();
-    this.#tell(this.session.verified(arrival, verdict, at), null, at);
+    this.#tell(this.session.protected?.verified(arrival, verdict, at) ?? [], null, at);
     this.wake();
   }
 

@@ -20,7 +20,7 @@ export const RECEIVING_PARTS: ServiceParts = {
   senderOf: (options) => new ControlSender(options),
   pack: null,
   DataSending: null,
-  Reassembly: null,
+  Fragments: null,
   ProtectedFrames: null,
   Sending: null,
   withoutKeys: null,

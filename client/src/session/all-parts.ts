@@ -3,9 +3,9 @@ import { pack } from "../codec/messagepack-utils.js";
 import { ProtocolHandler } from "../codec/protocol-handler.js";
 import { RARE_VALUES } from "../codec/rare-values.js";
 import { DataSending } from "./data-sending.js";
+import { Fragments } from "./fragments.js";
 import type { SessionParts } from "./parts.js";
 import { ProtectedFrames } from "./protected-frames.js";
-import { Reassembly } from "./reassembly.js";
 
 /** The parts of a session that publishes, opens and verifies. */
 export const ALL_PARTS: SessionParts = {
@@ -13,6 +13,6 @@ export const ALL_PARTS: SessionParts = {
   senderOf: (options) => new ProtocolHandler(options),
   pack,
   DataSending,
-  Reassembly,
+  Fragments,
   ProtectedFrames,
 };

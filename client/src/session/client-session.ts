@@ -38,15 +38,15 @@ import {
   type Version,
 } from "../protocol.js";
 import { Seen } from "./acknowledgements.js";
-import type { Arrival, Outcome, SignedBy } from "./arrivals.js";
+import type { SignedBy } from "./arrivals.js";
 import type { Settings } from "./basic-settings.js";
 import { checkNumbers, requireMoment } from "./control-numbers.js";
 import type { DataSending, DataSendingOwner } from "./data-sending.js";
 import type { Acknowledgeable, SessionEvent, StreamNumbers } from "./events.js";
+import type { Fragments, FragmentsOwner } from "./fragments.js";
 import { FrameQueue, type Leaving, type Outgoing, tierOf } from "./frame-queue.js";
 import { choice, implied, usable } from "./negotiation.js";
 import type { ProtectedFrames, ProtectedOwner } from "./protected-frames.js";
-import type { Reassembly } from "./reassembly.js";
 import { type Action, type Phase, TRANSITIONS, type Transition, type Trigger } from "./state.js";
 import { NO_POSITIONS, StreamBook, type StreamPosition, type StreamPositions } from "./stream-book.js";
 import {
@@ -119,6 +119,8 @@ export class ClientSession {
   /** What became of signed messages; the owner counts what is attested. */
   readonly signatures: SignatureCounts = noSignatureCounts();
 
+  /** The frames that are sealed or signed; null if this side opens nothing. */
+  readonly protected: ProtectedFrames | null;
   /** Sends data messages; null if this side only receives. */
   readonly sending: DataSending | null;
 
@@ -133,10 +135,8 @@ export class ClientSession {
   readonly #histories = new Map<number, string>();
   readonly #positions: StreamPositions;
   readonly #answerLater: ((answer: () => void) => void) | null;
-  /** The frames that are sealed or signed; null if this side opens nothing. */
-  readonly #protected: ProtectedFrames | null;
-  /** The unfinished messages; null if this side takes no fragments. */
-  readonly #reassembly: Reassembly | null;
+  /** Puts fragments together; null if this side takes none. */
+  readonly #fragments: Fragments | null;
   #receiver: FrameReader;
   #sender: FrameSender;
   readonly #queue: FrameQueue;
@@ -169,9 +169,9 @@ export class ClientSession {
     this.#clock = clock;
     this.#positions = positions;
     this.#book = new StreamBook(positions, settings.parts.unpacking);
-    const { Reassembly, ProtectedFrames, DataSending } = settings.parts;
-    this.#protected = seals && ProtectedFrames && new ProtectedFrames(seals, this.#book, this.#protectedOwner());
-    this.#reassembly = Reassembly && new Reassembly(settings.maxPayload);
+    const { Fragments, ProtectedFrames, DataSending } = settings.parts;
+    this.protected = seals && ProtectedFrames && new ProtectedFrames(seals, this.#book, this.#protectedOwner());
+    this.#fragments = Fragments && new Fragments(this.#book, this.#fragmentsOwner());
     // Until both sides agree, frames are sent in version 1, and version 4 is not read.
     this.#receiver = this.#receiverFor(settings.versions.filter((version) => version < NUMBERED_SINCE));
     this.#sender = this.#senderFor(1, new Set(), LARGEST_LENGTH);
@@ -197,39 +197,23 @@ export class ClientSession {
       this.#refuse(invalid("a message without a frame", 1), now, events);
       return events;
     }
-    const whole = this.#putTogether(bytes, now, events);
+    const whole = this.#fragments && this.numbered ? this.#fragments.putTogether(bytes, now, events) : bytes;
     if (!whole) return events;
     let count = 0;
     for (const frame of this.#receiver.frames(whole, MAX_CONTROL_PAYLOAD, this.#book, this)) {
       if (count++ >= MAX_BATCH_FRAMES) this.#take(tooMany(), now, events);
-      else if (frame.deferred) this.#protected?.add(frame.deferred);
+      else if (frame.deferred) this.protected?.add(frame.deferred);
       else this.#take(frame, now, events);
       if (this.closing) break;
     }
-    this.#forgetUnbound();
-    this.#protected?.goOn(now, events);
+    this.#fragments?.forgetUnbound();
+    this.protected?.goOn(now, events);
     return events;
   }
 
   /** Returns true if a frame waits: to be opened, or behind others that wait. */
   defers(header: Header): boolean {
-    return !isPiece(header) && (this.#protected?.defers(header) ?? false);
-  }
-
-  /** Takes the result of verifying a message of the event "signed". */
-  verified(arrival: Arrival, verdict: SignedBy | ProtocolError, now: number): SessionEvent[] {
-    const events: SessionEvent[] = [];
-    this.#protected?.verified(arrival, verdict);
-    this.#protected?.goOn(now, events);
-    return events;
-  }
-
-  /** Takes the result of opening a frame of the event "sealed". */
-  opened(arrival: Arrival, outcome: Outcome, now: number): SessionEvent[] {
-    const events: SessionEvent[] = [];
-    this.#protected?.opened(arrival, outcome);
-    this.#protected?.goOn(now, events);
-    return events;
+    return this.protected?.defers(header) ?? false;
   }
 
   /** Processes a text message: text is not part of the protocol, so it answers ERROR and keeps the connection open. */
@@ -248,8 +232,8 @@ export class ClientSession {
       this.#silentAfter(this.#asked ? SILENT_INTERVALS : SILENT_INTERVALS - 1),
       this.#sentAt + this.#heartbeatInterval,
       this.sending?.deadline() ?? Number.POSITIVE_INFINITY,
-      this.#protected?.heldUntil ?? Number.POSITIVE_INFINITY,
-      this.#reassembly?.deadline(SILENT_INTERVALS * this.#heartbeatInterval) ?? Number.POSITIVE_INFINITY,
+      this.protected?.heldUntil ?? Number.POSITIVE_INFINITY,
+      this.#fragments?.deadline(SILENT_INTERVALS * this.#heartbeatInterval) ?? Number.POSITIVE_INFINITY,
       this.phase === "opening" ? this.#giveUpWaitingAt : Number.POSITIVE_INFINITY,
     );
   }
@@ -278,9 +262,9 @@ export class ClientSession {
       return events;
     }
     this.sending?.sendAgain(now, events);
-    this.#dropUnfinished(now, events);
+    this.#fragments?.dropUnfinished(SILENT_INTERVALS * this.#heartbeatInterval, now, events);
     if (this.closing) return events;
-    this.#protected?.tick(now, events);
+    this.protected?.tick(now, events);
     if (this.closing) return events;
     if (!this.#asked && now >= this.#silentAfter(SILENT_INTERVALS - 1)) {
       this.#asked = true; // an old server may have nothing to send, but it answers a PING
@@ -337,21 +321,20 @@ export class ClientSession {
     const numbers = position && this.numbered ? { epoch: position.epoch, after: position.after } : {};
     const time = since === null ? {} : { since: typeof since === "bigint" ? seconds(since) : since };
     this.#wanted.add(stream);
-    // The server sends an unfinished message again, if it belongs to what follows.
-    if (since !== null || position) this.#reassembly?.forget((id) => this.#book.isLive(id, stream));
+    if (since !== null || position) this.#fragments?.forgetLive(stream);
     const limit = catchUp !== null && (since !== null || position) ? { catch_up: catchUp } : {};
     this.#say(MessageType.SUBSCRIBE, { stream, ...numbers, ...time, ...limit, ...this.#ownKeys(stream) });
   }
 
   /** Asks for no keys of a stream of which the application has some. */
   #ownKeys(stream: string): { keys?: false } {
-    const hasOwn = this.#protected?.seals.hasOwnKeys(stream) ?? false;
+    const hasOwn = this.protected?.seals.hasOwnKeys(stream) ?? false;
     return hasOwn && this.capabilities.has(Capability.ENCRYPTION) ? { keys: false } : {};
   }
 
   /** Returns true if a stream is to be sealed, and sealed messages were not agreed on. */
   lacksSeal(stream: string): boolean {
-    return (this.#protected?.seals.isSealed(stream) ?? false) && !this.capabilities.has(Capability.ENCRYPTION);
+    return (this.protected?.seals.isSealed(stream) ?? false) && !this.capabilities.has(Capability.ENCRYPTION);
   }
 
   /**
@@ -363,7 +346,7 @@ export class ClientSession {
    */
   askHistory(stream: string, request: number, start: bigint, stop: bigint | null, owner: object = {}): void {
     this.#histories.set(request, stream);
-    this.#protected?.seals.beginHistory(request, owner);
+    this.protected?.seals.beginHistory(request, owner);
     const until = stop === null ? {} : { stop: seconds(stop) };
     this.#say(MessageType.SUBSCRIBE, {
       stream,
@@ -479,15 +462,15 @@ export class ClientSession {
     const data = checkedControl(type, message.data, version, this.capabilities.has(Capability.ENCRYPTION));
     checkNumbers(type, data);
     const position = this.#book.positionOf(message);
-    if (STREAM_TYPES.has(type)) this.#protected?.check(message, position, opened, signed);
+    if (STREAM_TYPES.has(type)) this.protected?.check(message, position, opened, signed);
     if (STREAM_TYPES.has(type) && !DATA_TYPES.has(type)) this.#explain(message, position, payload);
-    if (this.#protected && !this.#protected.takes(message, payload, position, opened, signed)) return;
+    if (this.protected && !this.protected.takes(message, payload, position, opened, signed)) return;
     this.framesReceived++;
     if (spoken && !NO_BEGINNING.has(type) && this.#react("frame") === "assume") this.#assume(version, events);
     if (this.#isRepetition(message)) return;
     if (DATA_TYPES.has(type)) {
       if (position) giveName(message.data, position.stream);
-      const marked = this.#protected?.marked(message, position, opened, signed) ?? message;
+      const marked = this.protected?.marked(message, position, opened, signed) ?? message;
       events.push({ kind: "received", message: marked, position });
     } else if (position) {
       events.push({ kind: "explained", position, timestamp: message.timestamp as bigint });
@@ -506,45 +489,16 @@ export class ClientSession {
 
   // --- fragments ---
 
-  /** Returns a message as it came; of a fragment, the whole frame if it is the last one, otherwise null. */
-  #putTogether(bytes: Uint8Array, now: number, events: SessionEvent[]): Uint8Array | null {
-    const reassembly = this.#reassembly;
-    if (!reassembly || !this.numbered || !reassembly.takes(bytes)) return bytes;
-    const [{ header, item, deferred }] = this.#receiver.frames(bytes, MAX_CONTROL_PAYLOAD, undefined, EVERY_FRAME);
-    // What is damaged, or not alone, is refused like any frame.
-    if (!header || header.size + header.length !== bytes.length) return bytes;
-    try {
-      if (item instanceof ProtocolError) throw item;
-      if (!deferred) return bytes;
-      // A message that was received before is skipped once it is whole.
-      if (header.streamId && !this.#book.nameOf(header.streamId) && !this.#book.admits(header)) return null;
-      const { frame, lost } = reassembly.add(header, bytes.subarray(0, header.size), deferred.payload, now);
-      if (lost)
-        this.#refuse(reassembly.incomplete(lost, "another one of its class has begun"), now, events, lost.header);
-      return this.closing ? null : frame;
-    } catch (error) {
-      if (!(error instanceof ProtocolError)) throw error;
-      reassembly.refuse(header);
-      this.#refuse(error, now, events, header);
-      return null;
-    }
-  }
-
-  /** Drops messages of which no further fragment has arrived for too long, and tells the server. */
-  #dropUnfinished(now: number, events: SessionEvent[]): void {
-    const reassembly = this.#reassembly;
-    for (const one of reassembly?.expire(SILENT_INTERVALS * this.#heartbeatInterval, now) ?? []) {
-      const error = (reassembly as Reassembly).incomplete(
-        one,
-        `nothing more of it came for ${Math.round(now - one.lastAt)} s`,
-      );
-      this.#refuse(error, now, events, one.header);
-    }
-  }
-
-  /** Drops unfinished messages of streams that are no longer bound. */
-  #forgetUnbound(): void {
-    this.#reassembly?.forget((id) => id !== 0 && this.#book.nameOf(id) === undefined);
+  #fragmentsOwner(): FragmentsOwner {
+    return {
+      maxPayload: this.#settings.maxPayload,
+      readUndecoded: (bytes) => {
+        const [frame] = this.#receiver.frames(bytes, MAX_CONTROL_PAYLOAD, undefined, EVERY_FRAME);
+        return frame;
+      },
+      refuse: (error, now, events, header) => this.#refuse(error, now, events, header),
+      isClosing: () => this.closing !== null,
+    };
   }
 
   // --- sealed and signed frames ---
@@ -696,7 +650,7 @@ export class ClientSession {
     const request = this.numbered && data.history !== undefined ? Number(data.history) : null;
     const isWanted = request === null ? this.#wanted.has(stream) : this.#histories.get(request) === stream; // not if nobody asked, or the stream was unsubscribed meanwhile
     if (request !== null) requireMoment(data, "more");
-    if (request !== null && status !== "subscribed" && this.#protected?.postpones(request, data, message)) return;
+    if (request !== null && status !== "subscribed" && this.protected?.postpones(request, data, message)) return;
     const takesKeys = isWanted || (rotation && [...this.#histories.values()].includes(stream));
     if (keys && takesKeys) this.#takeKeys(stream, keys, rotation ? null : { request, events });
     if (rotation && status === "subscribed") return;
@@ -704,7 +658,7 @@ export class ClientSession {
       this.#book.unbind(stream, request);
       if (request !== null) {
         this.#histories.delete(request);
-        this.#protected?.seals.endHistory(request);
+        this.protected?.seals.endHistory(request);
       }
     } else if (line && isWanted) this.#book.bind(line.id, stream, line.epoch, request);
     else if (line) this.#book.note(line.id);
@@ -735,7 +689,7 @@ export class ClientSession {
     awaited: { request: number | null; events: SessionEvent[] } | null,
   ): void {
     try {
-      this.#protected?.seals.takeKeys(stream, keys);
+      this.protected?.seals.takeKeys(stream, keys);
     } catch (error) {
       if (awaited && error instanceof ProtocolError)
         awaited.events.push({ kind: "keys-refused", stream, history: awaited.request, error });
@@ -771,7 +725,7 @@ export class ClientSession {
     if (id === undefined || header.streamId !== id)
       throw invalid(`a template of the stream id ${header.streamId}; the id of the stream is ${id ?? "unknown"}`, 12);
     // The place in the queue is that of the answer, before the records after it.
-    if (first.deferred) this.#protected?.add(first.deferred, place, stream);
+    if (first.deferred) this.protected?.add(first.deferred, place, stream);
     else this.#learnTemplate(first, null);
   }
 
@@ -788,7 +742,7 @@ export class ClientSession {
   #learnTemplate({ item, payload }: Frame, opened: Opened | null): void {
     if (item instanceof ProtocolError) throw item;
     const { data, streamId = 0 } = item as Message;
-    this.#protected?.checkSeal(item as Message, this.#book.positionOf(item as Message), opened);
+    this.protected?.checkSeal(item as Message, this.#book.positionOf(item as Message), opened);
     this.#book.learn(streamId, data, payload as Uint8Array);
   }
 
@@ -826,7 +780,7 @@ export class ClientSession {
 
   #receiverFor(versions: readonly Version[]): FrameReader {
     const { maxPayload, decompressors, parts } = this.#settings;
-    const opens = this.#protected !== null;
+    const opens = this.protected !== null;
     return new FrameReader({ maxPayload, versions: [1, ...versions], opens, decompressors }, parts.unpacking);
   }
 
@@ -870,7 +824,7 @@ export class ClientSession {
   /** Discards everything that waits, and closes. */
   #discard(code: CloseCode, reason: string): void {
     this.#queue.clear();
-    this.#protected?.clear();
+    this.protected?.clear();
     this.closing ??= { code, reason };
   }
 
@@ -912,11 +866,6 @@ export class ClientSession {
       this.#abandon(CloseCode.TRY_LATER, `${frames} frames of ${bytes} bytes wait to be sent`);
     }
   }
-}
-
-/** Returns true if a frame is a fragment. */
-function isPiece({ version, flags }: Header): boolean {
-  return version >= NUMBERED_SINCE && (flags & Flag.FRAGMENT) !== 0;
 }
 
 /** Returns a payload that is sent back as it came. @throws RangeError it is too large */

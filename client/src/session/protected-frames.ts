@@ -66,6 +66,7 @@ export class ProtectedFrames {
 
   /** Returns true if a frame waits: to be opened or verified, or behind others that wait. */
   defers(header: Header): boolean {
+    if (header.version >= NUMBERED_SINCE && header.flags & Flag.FRAGMENT) return false;
     return isOfSealed(header) || this.#mustVerify(header) || this.#arrivals.mustWait(header);
   }
 
@@ -85,14 +86,22 @@ export class ProtectedFrames {
       this.#owner.abandon(`${this.#arrivals.size} frames wait to be opened`);
   }
 
-  /** Notes the result of verifying a message of the event "signed". */
-  verified(arrival: Arrival, verdict: SignedBy | ProtocolError): void {
+  /** Takes the result of verifying a message of the event "signed". */
+  verified(arrival: Arrival, verdict: SignedBy | ProtocolError, now: number): SessionEvent[] {
     this.#arrivals.verified(arrival, verdict);
+    return this.#next(now);
   }
 
-  /** Notes the result of opening a frame of the event "sealed". */
-  opened(arrival: Arrival, outcome: Outcome): void {
+  /** Takes the result of opening a frame of the event "sealed". */
+  opened(arrival: Arrival, outcome: Outcome, now: number): SessionEvent[] {
     this.#arrivals.opened(arrival, outcome);
+    return this.#next(now);
+  }
+
+  #next(now: number): SessionEvent[] {
+    const events: SessionEvent[] = [];
+    this.goOn(now, events);
+    return events;
   }
 
   /** When the oldest frame of an unknown key is discarded; infinite if none is held. */
