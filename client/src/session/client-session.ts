@@ -459,7 +459,7 @@ export class ClientSession {
       const text = `a V${version} frame; supported versions: ${this.#settings.versions.join(", ")}`;
       throw new ProtocolError(ErrorCode.INVALID_PROTOCOL_VERSION, text, { check: 2 });
     }
-    const data = checkedControl(type, message.data, version, this.capabilities.has(Capability.ENCRYPTION));
+    const data = checkedControl(type, message.data, version, this.protected?.answerFields(this.capabilities) ?? null);
     checkNumbers(type, data);
     const position = this.#book.positionOf(message);
     if (STREAM_TYPES.has(type)) this.protected?.check(message, position, opened, signed);

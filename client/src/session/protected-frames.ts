@@ -3,13 +3,14 @@
  * that only receives plain messages does without.
  */
 
-import type { SubscriptionAnswer } from "../codec/control-messages.js";
+import type { AnswerFields, SubscriptionAnswer } from "../codec/control-messages.js";
 import { fieldOf } from "../codec/fields.js";
 import type { DeferredFrame, Frame, Header, Message } from "../codec/frame-reader.js";
+import { HANDED_KEYS } from "../codec/handed-keys.js";
 import { quoted } from "../codec/path.js";
 import type { Opened } from "../codec/seal.js";
 import { ProtocolError } from "../errors.js";
-import { ErrorCode, Flag, Form, MessageType } from "../protocol.js";
+import { Capability, ErrorCode, Flag, Form, MessageType } from "../protocol.js";
 import { type Arrival, Arrivals, type Outcome, type SignedBy, type Unverified } from "./arrivals.js";
 import type { Acknowledgeable, SessionEvent } from "./events.js";
 import { isOfSealed, keyIdOf } from "./sealed-frames.js";
@@ -60,6 +61,11 @@ export class ProtectedFrames {
     this.seals = seals;
     this.#book = book;
     this.#owner = owner;
+  }
+
+  /** The fields that answers have besides; null if `encryption` was not agreed on. */
+  answerFields(capabilities: ReadonlySet<Capability>): AnswerFields | null {
+    return capabilities.has(Capability.ENCRYPTION) ? HANDED_KEYS : null;
   }
 
   // --- frames that wait ---
