@@ -2,7 +2,8 @@
 import { expect, test } from "vitest";
 import { Flag, Form, MessageType, ProtocolHandler } from "../src/index.js";
 import { fragmentAt, isCut } from "../src/session/fragmenting.js";
-import { BULK, DATA, type Outgoing, SendQueue, type Tier } from "../src/session/outgoing.js";
+import { BULK, DATA, type Outgoing, type Tier } from "../src/session/frame-queue.js";
+import { SendQueue } from "../src/session/outgoing.js";
 
 const handler = new ProtocolHandler({ version: 4, compression: null });
 let latest = 0n;

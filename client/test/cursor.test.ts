@@ -1,6 +1,7 @@
 /** The cursor of a viewer: each rule, any sequence of clocks, and the results of the Python client for the same. */
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { ExactDate } from "../src/codec/exact-date.js";
 import type { Message } from "../src/codec/protocol-handler.js";
 import { DateTime, Flag, MessageType } from "../src/index.js";
 import { type Gap, StreamCursor } from "../src/service/cursor.js";
@@ -25,7 +26,7 @@ function told(gaps: readonly Gap[]): unknown[] {
 
 function text(cursor: StreamCursor): string | undefined {
   const since = cursor.asksSince();
-  return since instanceof DateTime ? since.text : undefined;
+  return since instanceof ExactDate ? since.text : undefined;
 }
 
 describe("a message in line", () => {
@@ -397,5 +398,5 @@ function gapTold({ from, to, frames }: Gap): unknown {
 function cursorTold(cursor: StreamCursor): unknown {
   const asked = cursor.asksSince();
   const since = cursor.since();
-  return [since === null ? null : Number(since), asked instanceof DateTime ? asked.text : null];
+  return [since === null ? null : Number(since), asked instanceof ExactDate ? asked.text : null];
 }

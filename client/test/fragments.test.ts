@@ -169,7 +169,7 @@ describe("a session that sends", () => {
 
   function send(client: Client, type: MessageType, bytes: number, flags = 0, timestamp = 1n): void {
     const data = { bytes: new Uint8Array(bytes) };
-    client.session.send({ type, flags, timestamp, payload: null, data, attempts: 2 });
+    client.session.sending?.send({ type, flags, timestamp, payload: null, data, attempts: 2 });
   }
 
   const next = (client: Client) => client.session.nextMessage(client.now) as Uint8Array;
@@ -179,7 +179,14 @@ describe("a session that sends", () => {
     const client = sending();
     const random = Uint8Array.from({ length: 40_000 }, (_, i) => ((i * 7919) % 251) ^ (i >> 8));
     const data = { bytes: crypto.getRandomValues(random) };
-    client.session.send({ type: MessageType.FEATURE_DATA, flags: 0, timestamp: 1n, payload: null, data, attempts: 1 });
+    client.session.sending?.send({
+      type: MessageType.FEATURE_DATA,
+      flags: 0,
+      timestamp: 1n,
+      payload: null,
+      data,
+      attempts: 1,
+    });
     send(client, MessageType.FEATURE_DATA, 10, 0, 2n);
     const first = next(client);
     send(client, MessageType.ANOMALY_ALERT, 30, 0, 3n);

@@ -64,7 +64,7 @@ class Driver {
   #send(flags: number): SessionEvent[] {
     this.#timestamp++;
     const content = { payload: null, data: { n: 1 }, attempts: 1 };
-    this.session.send({ type: MessageType.ANOMALY_ALERT, flags, timestamp: this.#timestamp, ...content });
+    this.session.sending?.send({ type: MessageType.ANOMALY_ALERT, flags, timestamp: this.#timestamp, ...content });
     return [];
   }
 }

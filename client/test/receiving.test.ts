@@ -4,10 +4,14 @@ import fc from "fast-check";
 import { zlibSync } from "fflate";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { WebSocket } from "ws";
+import { inflate } from "../src/codec/compression.js";
 import { packControl } from "../src/codec/control-packer.js";
 import { ControlSender } from "../src/codec/control-sender.js";
+import { FORM_AT, writeHeader } from "../src/codec/frame-reader.js";
+import { RARE_VALUES } from "../src/codec/rare-values.js";
 import { SendClock } from "../src/codec/send-clock.js";
 import {
+  DateTime,
   ecgData,
   Flag,
   type Message,
@@ -17,7 +21,10 @@ import {
   pack,
   Sealing,
   type StreamMessage,
+  Template,
+  Uuid,
 } from "../src/index.js";
+import { Form, HEADER_SIZES } from "../src/protocol.js";
 import { LateUnpacking } from "../src/service/late-unpacking.js";
 import { RECEIVING_PARTS } from "../src/service/receiving-parts.js";
 import { ServiceOfParts, type ServiceOptions } from "../src/service/service-of-parts.js";
@@ -95,7 +102,7 @@ describe("LateUnpacking", () => {
   function late(load: () => Promise<void>) {
     const taken: Uint8Array[] = [];
     const failed: string[] = [];
-    const unpacking = { inflate: null, SampleReader: null, load };
+    const unpacking = { inflate: null, rare: null, load };
     const take = (bytes: Uint8Array) => void taken.push(bytes);
     return { taken, failed, late: new LateUnpacking(unpacking, { take, failed: (why) => void failed.push(why) }) };
   }
@@ -130,11 +137,34 @@ describe("LateUnpacking", () => {
     expect(taken).toEqual([array, alert]);
   });
 
+  test("holds dates, UUIDs and records that are bound to their template", async () => {
+    const codec = new ProtocolHandler({ compression: null });
+    const values = [new DateTime("2026-01-01T00:00:00.5Z"), new Uuid("550e8400-e29b-41d4-a716-446655440000")];
+    const template = new Template({ number: 1, stream: STREAM, dtype: "int16", rows: 0, fields: {} });
+    const recordOf = (bound: boolean) => {
+      const payload = template.encode(new NdArray(Int16Array.of(1, 2)), 0n, null, { bound });
+      const frame = new Uint8Array(HEADER_SIZES[4] + payload.length);
+      frame.set(payload, HEADER_SIZES[4]);
+      writeHeader(frame, 4, MessageType.ECG_DATA, 0, 7n);
+      frame[FORM_AT] = Form.RECORD;
+      return frame;
+    };
+    for (const value of values) {
+      const { late: held } = late(() => new Promise(() => {}));
+      const frame = codec.encode(MessageType.FEATURE_DATA, { at: value }, { version: 3 });
+      expect([held.holds(recordOf(false)), held.holds(plain), held.holds(frame)]).toEqual([false, false, true]);
+    }
+    const { late: held } = late(() => new Promise(() => {}));
+    expect([held.holds(plain), held.holds(Uint8Array.from([...plain, ...recordOf(true)]))]).toEqual([false, true]);
+  });
+
   test("says why it cannot load, and when too much waits", async () => {
     const broken = late(() => Promise.reject(new TypeError("404")));
     expect(broken.late.holds(compressed)).toBe(true);
     await until(() => broken.failed.length > 0);
-    expect(broken.failed).toEqual(["cannot load what reads compressed payloads and lists: TypeError: 404"]);
+    expect(broken.failed).toEqual([
+      "cannot load what reads compressed payloads, lists, dates and bound records: TypeError: 404",
+    ]);
     const full = late(() => new Promise(() => {}));
     expect(full.late.holds(compressed)).toBe(true);
     full.late.holds(new Uint8Array(16 * 1024 * 1024));
@@ -180,6 +210,41 @@ describe("a service that only receives", () => {
     const isCompressed = ({ flags }: Message) => (flags & Flag.COMPRESSED) !== 0;
     expect(messages.some(isCompressed)).toBe(version === 2 || version === 3);
     expect(await service.ping()).toBeGreaterThan(0);
+  });
+
+  test("tells that it cannot load a part, and gets every message once it can", async () => {
+    const { port } = await peer.do("serve", { settings: { versions: [1, 2, 3, 4] } });
+    let attempts = 0;
+    const unpacking = {
+      inflate: null as typeof inflate | null,
+      rare: null as typeof RARE_VALUES | null,
+      async load() {
+        if (++attempts < 3) throw new TypeError("404");
+        Object.assign(unpacking, { inflate, rare: RARE_VALUES });
+      },
+    };
+    const service = new ServiceOfParts(
+      { WebSocket, reconnect: { initialDelay: 2 }, versions: [4] },
+      { ...RECEIVING_PARTS, unpacking },
+    );
+    onTestFinished(() => service.close());
+    const errors: string[] = [];
+    service.on("error", ({ error }) => void errors.push(error.message));
+    await service.connect(`ws://127.0.0.1:${port}/ws`);
+    const messages: StreamMessage[] = [];
+    await service.subscribe(STREAM, (message) => void messages.push(message)).granted;
+    const dates = [0, 1, 2, 3, 4].map((n) => new DateTime(`2026-01-01T00:00:0${n}+00:00`));
+    for (const at of dates)
+      await peer.do("publish", {
+        stream: STREAM,
+        type: MessageType.FEATURE_DATA,
+        data: { features: { at: { $datetime: at.text } } },
+      });
+    await until(() => messages.length === dates.length);
+    expect(messages.map(({ data }) => (data.features as { at: unknown }).at)).toEqual(dates);
+    expect(attempts).toBe(3);
+    const why = "cannot load what reads compressed payloads, lists, dates and bound records: TypeError: 404";
+    expect(errors).toEqual([why, why]);
   });
 
   test("says what it does not do", async () => {

@@ -1,4 +1,4 @@
-import { isoText } from "../src/codec/date-time.js";
+import { isoText } from "../src/codec/exact-date.js";
 import { float16FromFloat32Bits } from "../src/codec/float16.js";
 import { DateTime, NdArray, Uuid } from "../src/index.js";
 

@@ -108,7 +108,7 @@ export class OpeningClient extends Client {
     const events: SessionEvent[] = [];
     for (let next = this.unverified.shift(); next; next = this.unverified.shift()) {
       const verdict = await this.seals.verify(next.unverified);
-      events.push(...this.#noted(this.session.verified(next.arrival, verdict, this.now)));
+      events.push(...this.#noted(this.session.protected?.verified(next.arrival, verdict, this.now) ?? []));
     }
     return events;
   }
@@ -117,7 +117,7 @@ export class OpeningClient extends Client {
   async open(arrival: Arrival = this.waiting[0]): Promise<SessionEvent[]> {
     this.waiting.splice(this.waiting.indexOf(arrival), 1);
     const outcome = await this.seals.open(arrival);
-    return this.#noted(this.session.opened(arrival, outcome, this.now));
+    return this.#noted(this.session.protected?.opened(arrival, outcome, this.now) ?? []);
   }
 
   /** Opens all frames that wait, and those that then begin to. */

@@ -53,7 +53,7 @@ describe("negotiation", () => {
     expect(said.data).toEqual({ version: 4, capabilities, max_payload: DEFAULT_SETTINGS.maxPayload });
     client.session.subscribe(STREAM, null);
     client.session.ping(0);
-    client.session.send({
+    client.session.sending?.send({
       type: MessageType.ECG_DATA,
       flags: 0,
       timestamp: 5n,
@@ -349,7 +349,7 @@ test("more frames than a message may have are refused, skipped ones included", (
 });
 
 describe("the book", () => {
-  const book = () => new StreamBook({ wasReceived: () => false, wasRefused: () => false }, { SampleReader: null });
+  const book = () => new StreamBook({ wasReceived: () => false, wasRefused: () => false }, { rare: null });
   const learn = (of: StreamBook, id: number, told: Template) =>
     of.learn(id, { template: told.number, stream: told.stream }, told.payload);
 

@@ -1,6 +1,6 @@
 /** Any value that travels, and its rendering for the Python peer. */
 import fc from "fast-check";
-import { isoText } from "../src/codec/date-time.js";
+import { isoText } from "../src/codec/exact-date.js";
 import { findDType } from "../src/codec/ndarray.js";
 import { DateTime, NdArray, type Samples, Uuid } from "../src/index.js";
 import { type Rendered, toHex } from "./rendering.js";

@@ -70,6 +70,18 @@ def test_a_part_that_cannot_be_loaded_is_told(open_element):
         element.check_quiet("Failed to load resource")
 
 
+def test_messages_wait_for_a_part_that_is_loaded_at_the_second_attempt(open_element):
+    with live("--protocol", "3") as server:
+        element = open_element(server.port)
+        element.page.route("**/ecg-monitor/unpacking-*", lambda route: route.abort())
+        element.page.reload()
+        element.wait("window.told.some(({ detail }) => String(detail.error).includes('cannot load what reads'))")
+        element.page.unroute("**/ecg-monitor/unpacking-*")
+        element.wait("m.signal?.buffer.end > 1000 && m.state === 'live'")
+        assert loaded_later(element) == {"tools", "unpacking"}
+        element.check_quiet("Failed to load resource")
+
+
 def test_the_samples_are_those_of_the_whole_stream(open_element):
     with live() as server:
         element = open_element(server.port, leads="aVF, ii")

@@ -1,12 +1,11 @@
 /** The screen: four stacked canvases for the paper, the traces, the overlay with the calipers, and the labels. */
 
 import { bedside } from "./bedside.js";
-import type { Calipers, Corner } from "./calipers.js";
-import type { Layout, Panel } from "./layout.js";
-import { courseOf, OwnRanges, withOwnScales } from "./own-scale.js";
+import type { Calipers } from "./calipers.js";
+import type { Layout } from "./layout.js";
+import { OwnRanges, withOwnScales } from "./own-scale.js";
 import { PALETTES, type Palette } from "./palette.js";
 import { drawGround, drawLabels, nameOf, shortName } from "./paper.js";
-import { pixelsPerSecond } from "./scale.js";
 import type { ScreenTools } from "./screen-tools.js";
 import type { Settings } from "./settings.js";
 import { type EcgSignal, KEPT_BYTES } from "./signal.js";
@@ -17,7 +16,7 @@ import type { TraceBuffer } from "./trace-buffer.js";
 export const CALIPER_STEPS = { fine: 0.25, coarse: 5 };
 
 /** The samples of a frozen screen. */
-interface Review {
+export interface Review {
   buffer: TraceBuffer;
   /** The signal that `buffer` was copied from. It maps samples to times, also after the page shows another signal. */
   readonly signal: EcgSignal;
@@ -177,51 +176,30 @@ export class Screen {
     this.freeze();
     const { review, layout, tools } = this;
     if (review === null || layout === null) return;
-    const { rhythm } = review.signal;
-    const middleOf = (panel: Panel): number =>
-      review.first + (panel.begin + panel.seconds / 2) * review.buffer.samplingRate;
-    const panels = layout.panels.filter(({ traces }) => traces.some(({ lead }) => lead === rhythm));
-    // Prefer the last panel that has samples.
-    const panel = panels.findLast((candidate) => middleOf(candidate) < review.buffer.end) ?? panels[0];
-    if (panel === undefined) return;
-    const index = layout.panels.indexOf(panel);
-    const half = tools.samplesOf(10, layout.scale, review.buffer.samplingRate);
-    const middle = Math.min(middleOf(panel), Math.max(review.first, review.buffer.end - half));
-    const corner = (sample: number, value: number): Corner => ({ sample: Math.round(sample), value });
-    const { low, high } = this.#ranges.of(rhythm) ?? { low: 0, high: 1 };
-    this.calipers = new tools.Calipers(index, rhythm, corner(middle - half, low), corner(middle + half, high));
+    this.calipers = tools.calipersInMiddle(review, layout, this.#ranges.of(review.signal.rhythm));
   }
 
   /** Start calipers where the pointer was pressed. */
   startCalipers(x: number, y: number): boolean {
-    const hit = this.#hit(x, y);
-    if (hit === null || this.tools === null) return false;
+    const { layout, tools } = this;
+    const hit = layout && tools?.hitAt(layout, x, y);
+    if (!hit || !tools) return false;
     this.freeze();
-    const corner = this.#corner(hit.panel, hit.lead, x, y);
-    this.calipers = new this.tools.Calipers(hit.index, hit.lead, corner, corner);
+    if (this.review === null) return false;
+    this.calipers = tools.calipersAt(hit, x, y, this.review, layout);
     return true;
   }
 
   /** Drag the active corner to a place. */
   dragCalipers(x: number, y: number): void {
-    const panel = this.layout?.panels[this.calipers?.panel ?? -1];
-    if (this.calipers === null || panel === undefined) return;
-    const inside = Math.max(panel.x, Math.min(panel.x + panel.width, x));
-    this.calipers.place(this.#corner(panel, this.calipers.lead, inside, y));
+    const { calipers, review, layout, tools } = this;
+    if (calipers && review && layout) tools?.dragTo(calipers, x, y, review, layout);
   }
 
   /** Move the active corner by millimetres of paper. */
   moveCalipers(right: number, up: number): void {
-    if (this.calipers === null || this.layout === null || this.buffer === null || this.tools === null) return;
-    const { scale, panels } = this.layout;
-    const samples = this.tools.samplesOf(right, scale, this.buffer.samplingRate);
-    const { lead } = this.calipers;
-    const trace = panels.flatMap(({ traces }) => traces).find((one) => one.lead === lead);
-    const { own } = trace ?? {};
-    this.calipers.move(
-      Math.sign(samples) * Math.max(Math.abs(Math.round(samples)), samples === 0 ? 0 : 1),
-      own === undefined ? up / scale.gain : (up * scale.millimetre) / (own.perUnit || 1),
-    );
+    const { calipers, buffer, layout, tools } = this;
+    if (calipers && buffer && layout) tools?.moveBy(calipers, right, up, layout, buffer.samplingRate);
   }
 
   /** The reading of the calipers; empty without them. */
@@ -362,57 +340,15 @@ export class Screen {
       clear(this.#overlay);
       this.#overlayNeedsClear = false;
     }
-    if (this.review !== null) this.#drawCalipers(this.layout);
+    if (this.review !== null) this.#drawCalipers(this.layout, this.review);
   }
 
-  #drawCalipers(layout: Layout): void {
-    const { calipers, review, tools } = this;
-    if (calipers === null || review === null || tools === null) return;
-    const panel = this.#caliperPanel(layout, calipers, review);
-    if (panel === undefined) return;
-    const step = pixelsPerSecond(layout.scale) / review.buffer.samplingRate;
-    const left = panel.x - panel.begin * pixelsPerSecond(layout.scale);
-    const x = (sample: number): number => left + (sample - review.first) * step;
+  #drawCalipers(layout: Layout, review: Review): void {
+    const { calipers, tools } = this;
+    if (calipers === null || tools === null) return;
     this.#overlay.setTransform(this.#pixelRatio, 0, 0, this.#pixelRatio, 0, 0);
-    tools.drawCalipers(this.#overlay, calipers, panel, layout.scale, this.paletteOf(this.#settings), x);
-    this.#overlayNeedsClear = true;
-  }
-
-  /** The panel in which the calipers were placed or, if the layout has changed, the panel that covers their time. */
-  #caliperPanel(layout: Layout, { panel, lead, corners, active }: Calipers, review: Review): Panel | undefined {
-    const time = (corners[active].sample - review.first) / review.buffer.samplingRate;
-    const fits = (candidate: Panel | undefined): candidate is Panel =>
-      candidate?.traces.some((trace) => trace.lead === lead) === true &&
-      time >= candidate.begin &&
-      time <= candidate.begin + candidate.seconds;
-    const put = layout.panels[panel];
-    return fits(put) ? put : layout.panels.find(fits);
-  }
-
-  /** The panel at a place, and its nearest lead. */
-  #hit(x: number, y: number): { index: number; panel: Panel; lead: number } | null {
-    const panels = this.layout?.panels ?? [];
-    const index = panels.findIndex(
-      (box) => x >= box.x && x < box.x + box.width && y >= box.y && y < box.y + box.height,
-    );
-    const panel = panels[index];
-    if (panel === undefined) return null;
-    const nearest = [...panel.traces].sort(
-      (one, other) => Math.abs(one.baseline - y) - Math.abs(other.baseline - y),
-    )[0];
-    return nearest === undefined ? null : { index, panel, lead: nearest.lead };
-  }
-
-  #corner(panel: Panel, lead: number, x: number, y: number): Corner {
-    const trace = panel.traces.find((candidate) => candidate.lead === lead);
-    const { layout, review } = this;
-    if (layout === null || review === null || trace === undefined) return { sample: 0, value: 0 };
-    const seconds = panel.begin + (x - panel.x) / pixelsPerSecond(layout.scale);
-    const { baseline, millivolt } = courseOf(trace, layout.scale);
-    return {
-      sample: Math.round(review.first + seconds * review.buffer.samplingRate),
-      value: millivolt === 0 ? 0 : (baseline - y) / millivolt,
-    };
+    const isDrawn = tools.drawPlaced(this.#overlay, calipers, review, layout, this.paletteOf(this.#settings));
+    if (isDrawn) this.#overlayNeedsClear = true;
   }
 }
 

@@ -18,6 +18,7 @@ import {
 import { arrayHeader, pastNumbers } from "./array-extent.js";
 import { type DType, findDType, NdArray, type Samples, sizeOf } from "./ndarray.js";
 import { type PathStep, pathText, quoted } from "./path.js";
+import type { RareValues } from "./rare-values.js";
 import { halves } from "./read-float16.js";
 import { SampleFault } from "./sample-fault.js";
 import type { SampleReader } from "./sample-reader.js";
@@ -32,17 +33,11 @@ interface Wrapper {
   readonly stop: number;
 }
 
-/**
- * What reads samples in list form; null if that is not loaded, and the payload has none. Peers with `ndarray-bin` send the
- * binary form, so a live display does not need it.
- */
-export type Lists = typeof SampleReader | null;
-
 /** The reader of the payload that holds the arrays. */
 export interface ArraySource {
   readonly bytes: Uint8Array;
   readonly view: DataView;
-  readonly lists: Lists;
+  readonly rare: RareValues;
   /** One step for each open array or map. */
   readonly path: readonly PathStep[];
   /** Counts values as MAX_VALUES defines it. @throws ProtocolError 0x102, check 11 */
@@ -189,9 +184,9 @@ export class ArrayReader {
     if (size > stop - start) this.#refuseShape(start, shape); // before anything is allocated
     const lists = this.#isFlat(start, shape) ? 1 : shape.length;
     if (this.#source.path.length + 1 + lists > MAX_DEPTH) this.#refuse(start, TOO_DEEP);
-    const Lists = this.#source.lists;
-    if (!Lists) throw new Error("what reads arrays in list form is not loaded");
-    const reader = new Lists(this.#bytes, this.#view, dtype, size);
+    const { rare } = this.#source;
+    if (!rare) throw new Error("what reads arrays in list form is not loaded");
+    const reader = new rare.SampleReader(this.#bytes, this.#view, dtype, size);
     try {
       if (this.#fill(reader, start, shape, size) !== stop) this.#refuseShape(start, shape);
     } catch (error) {

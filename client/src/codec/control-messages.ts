@@ -2,12 +2,9 @@
 import { ProtocolError } from "../errors.js";
 import {
   ErrorCode,
-  LARGEST_KEY_ID,
   LARGEST_SEQUENCE,
   LARGEST_STREAM_ID,
-  MAX_HANDED_KEYS,
   MessageType,
-  STREAM_KEY_SIZE,
   TEMPLATES_IN_FORCE,
   type Version,
 } from "../protocol.js";
@@ -63,6 +60,13 @@ export interface AnsweredKey {
   readonly ends: number | null;
 }
 
+/** The fields that an answer has besides where `encryption` was agreed on. */
+export interface AnswerFields {
+  readonly rules: Rules;
+  /** Returns valid keys as plain objects. */
+  keysOf(value: unknown): AnsweredKey[];
+}
+
 export interface ErrorBody {
   readonly code: number;
   readonly message: string;
@@ -81,8 +85,6 @@ interface Schema {
   readonly rules: Rules;
   /** Those of the fields that version 4 adds; earlier versions ignore them. */
   readonly numbered?: Rules;
-  /** Fields that are defined where `encryption` was agreed on. */
-  readonly sealed?: Rules;
   /** Alternative sets of required fields. */
   readonly needs: readonly (readonly string[])[];
 }
@@ -118,8 +120,6 @@ const FRAMES: Rule = [
     Array.isArray(value) && value.length <= TEMPLATES_IN_FORCE && value.every((item) => item instanceof Uint8Array),
 ];
 
-const KEYS: Rule = [`a list of at most ${MAX_HANDED_KEYS} stream keys`, (value) => keysOf(value) !== undefined];
-
 const SCHEMAS: ReadonlyMap<number, Schema> = new Map<number, Schema>([
   [
     MessageType.SUBSCRIBE,
@@ -134,7 +134,6 @@ const SCHEMAS: ReadonlyMap<number, Schema> = new Map<number, Schema>([
     MessageType.SUBSCRIPTION_ACK,
     {
       rules: { stream: TEXT, status: STATUS, code: INTEGER, from: TIME, reason: TEXT },
-      sealed: { keys: KEYS, rotation: TRUTH },
       numbered: {
         id: REQUEST,
         epoch: EPOCH,
@@ -174,14 +173,19 @@ const SCHEMAS: ReadonlyMap<number, Schema> = new Map<number, Schema>([
  *
  * A nil in an optional field counts as absent, since packers of JavaScript encode undefined so.
  *
- * @param isSealed whether `encryption` was agreed on, which defines more fields
+ * @param more fields that an answer has besides, if `encryption` was agreed on
  * @throws ProtocolError (check 12) a required field is missing (0x201), or a field is invalid (0x200)
  */
-export function checkedControl(type: MessageType, data: unknown, version: Version, isSealed = false): unknown {
+export function checkedControl(
+  type: MessageType,
+  data: unknown,
+  version: Version,
+  more: AnswerFields | null = null,
+): unknown {
   const schema = SCHEMAS.get(type);
   if (!schema) return data;
   const numbered = version < NUMBERED_SINCE ? schema.rules : { ...schema.rules, ...schema.numbered };
-  const rules = isSealed ? { ...numbered, ...schema.sealed } : numbered;
+  const rules = more && type === MessageType.SUBSCRIPTION_ACK ? { ...numbered, ...more.rules } : numbered;
   const fields = fieldsOf(type, schema, rules, data);
   if (!schema.needs.some((need) => need.every((name) => Object.hasOwn(fields, name)))) {
     const text = `${nameOf(type)} lacks ${schema.needs.map((need) => need.join(" and ")).join(" or ")}`;
@@ -190,28 +194,8 @@ export function checkedControl(type: MessageType, data: unknown, version: Versio
   for (const [name, [expected, accepts]] of Object.entries(rules)) {
     if (Object.hasOwn(fields, name) && !accepts(fields[name])) throw wrongField(nameOf(type), [name], expected);
   }
-  if (fields.keys !== undefined) fields.keys = keysOf(fields.keys);
+  if (more && fields.keys !== undefined) fields.keys = more.keysOf(fields.keys);
   return fields;
-}
-
-/** Returns the keys of an answer as plain objects; undefined if they are not valid. No error quotes them. */
-function keysOf(value: unknown): AnsweredKey[] | undefined {
-  if (!Array.isArray(value) || value.length > MAX_HANDED_KEYS) return undefined;
-  const keys = value.map(keyOf);
-  return keys.every((key) => key !== null) ? keys : undefined;
-}
-
-function keyOf(entry: unknown): AnsweredKey | null {
-  if (typeof entry !== "object" || entry === null) return null;
-  const names = entry instanceof Map ? [...entry.keys()] : Object.keys(entry);
-  if (!names.every((name) => ["id", "key", "begins", "ends"].includes(name as string))) return null;
-  const [id, key, begins, ends] = ["id", "key", "begins", "ends"].map((name) => fieldOf(entry, name) ?? null);
-  if (!Number.isInteger(id) || (id as number) < 0 || (id as number) > LARGEST_KEY_ID) return null;
-  if (!(key instanceof Uint8Array) || key.length !== STREAM_KEY_SIZE) return null;
-  for (const time of [begins, ends]) if (time !== null && !isFiniteNumber(time)) return null;
-  const times = { begins: begins === null ? null : Number(begins), ends: ends === null ? null : Number(ends) };
-  if (times.begins !== null && times.ends !== null && times.ends <= times.begins) return null;
-  return { id: id as number, key, ...times };
 }
 
 /** Returns the fields that the schema defines, without optional ones that are nil. Other fields are ignored. */

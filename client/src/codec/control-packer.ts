@@ -1,5 +1,5 @@
 import { DATETIME_KEY } from "../protocol.js";
-import { isoText } from "./date-time.js";
+import { isoText } from "./exact-date.js";
 
 const utf8 = new TextEncoder();
 

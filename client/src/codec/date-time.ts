@@ -1,4 +1,5 @@
 import { DATETIME_SPELLING } from "../protocol.js";
+import { ExactDate } from "./exact-date.js";
 
 interface Moment {
   /** Milliseconds since 1970, rounded down. A time without offset counts as UTC. */
@@ -12,11 +13,7 @@ interface Moment {
  *
  * A time without offset is interpreted as UTC.
  */
-export class DateTime extends Date {
-  /** The text as received, ISO 8601. It is sent unchanged. */
-  readonly text: string;
-  /** Microseconds beyond the `Date`'s milliseconds, 0 to 999. */
-  readonly microseconds: number;
+export class DateTime extends ExactDate {
   /** True if the text has an offset from UTC. */
   readonly aware: boolean;
 
@@ -27,19 +24,9 @@ export class DateTime extends Date {
    */
   constructor(text: string) {
     const moment = parse(text);
-    super(moment.milliseconds);
-    this.text = text;
-    this.microseconds = moment.microseconds;
+    super(moment.milliseconds, moment.microseconds, text);
     this.aware = moment.aware;
   }
-}
-
-/** Formats a date as it is sent, like `isoformat()` of Python. */
-export function isoText(date: Date): string {
-  if (date instanceof DateTime) return date.text;
-  const [whole, rest] = date.toISOString().split(".");
-  const milliseconds = rest.slice(0, 3);
-  return milliseconds === "000" ? `${whole}+00:00` : `${whole}.${milliseconds}000+00:00`;
 }
 
 function parse(text: string): Moment {

@@ -25,7 +25,8 @@ import {
 import type { Inflate } from "./compression.js";
 import { crc32 } from "./crc32.js";
 import type { Decompressor } from "./decompressor.js";
-import { type Lists, Reader } from "./messagepack-reader.js";
+import { Reader } from "./messagepack-reader.js";
+import type { RareValues } from "./rare-values.js";
 import type { Signature } from "./signing.js";
 import { isOfStream, readOfStream } from "./stream-messages.js";
 
@@ -207,10 +208,10 @@ export interface FrameReaderOptions {
   readonly decompressors?: Iterable<Decompressor>;
 }
 
-/** What reads payloads that are compressed, or have arrays in list form; null where it is not there (yet). */
+/** What reads payloads that are compressed, or have rare values; null where it is not there (yet). */
 export interface Unpacking {
   readonly inflate: Inflate | null;
-  readonly SampleReader: Lists;
+  readonly rare: RareValues;
 }
 
 /** Decodes frames, without I/O. */
@@ -232,55 +233,7 @@ export class FrameReader {
   }
 
   /**
-   * Decodes exactly one frame. Arrays in binary form are views of `bytes` if they are aligned.
-   *
-   * @param templates templates for records; without them, records are rejected (check 11)
-   * @throws ProtocolError for the first check that fails
-   */
-  decode(bytes: Uint8Array, templates?: TemplateBook): Message {
-    const header = this.readHeader(bytes, 0);
-    const left = bytes.length - header.size - header.length;
-    if (left > 0) {
-      const size = header.size + header.length;
-      throw invalid(5, size, `${left} bytes left over behind the frame's ${size}`);
-    }
-    checkPayload(bytes, 0, header);
-    return this.#message(bytes.subarray(header.size), header, this.maxPayload, templates);
-  }
-
-  /**
-   * Decodes consecutive frames. Yields the messages before an invalid frame, then throws its error.
-   *
-   * Each frame is decoded when the caller asks for it. A template that the caller adds after one message therefore
-   * applies to the records that follow.
-   */
-  *decodeAll(bytes: Uint8Array, templates?: TemplateBook): Generator<Message, void> {
-    for (const { item } of this.#frames(bytes, Number.POSITIVE_INFINITY, this.maxPayload, templates)) {
-      if (item instanceof ProtocolError) throw item;
-      if (item) yield item;
-    }
-  }
-
-  /**
-   * Decodes consecutive frames like `decodeAll`, but yields the error of an invalid frame and continues after it.
-   *
-   * After an error of the checks 1 to 6 it ends, as the start of the next frame is unknown. The decompressed payloads
-   * of all frames but the first are limited to 4 MiB together; a frame beyond that is too large. A record counts as 8
-   * bytes for each sample if that is more than its payload, since a byte of it can stand for 32 samples.
-   *
-   * @param mostControl largest size of the decompressed payload of a control message, in bytes
-   * @param templates templates for records
-   */
-  *decodeEach(
-    bytes: Uint8Array,
-    mostControl = this.maxPayload,
-    templates?: TemplateBook,
-  ): Generator<Message | ProtocolError, void> {
-    for (const { item } of this.#frames(bytes, MAX_BATCH_PAYLOAD, mostControl, templates)) if (item) yield item;
-  }
-
-  /**
-   * As `decodeEach`, with the headers, for a session: its book tells which frames are read.
+   * Decodes consecutive frames for a session, whose book tells which ones are read. See `ProtocolHandler.decodeEach`.
    *
    * @param reading which frames are decoded later; by default none
    */
@@ -290,10 +243,10 @@ export class FrameReader {
     book?: TemplateBook | FrameBook,
     reading?: Reading,
   ): Generator<Frame, void> {
-    return this.#frames(bytes, MAX_BATCH_PAYLOAD, mostControl, book, reading);
+    return this.framesIn(bytes, MAX_BATCH_PAYLOAD, mostControl, book, reading);
   }
 
-  *#frames(
+  protected *framesIn(
     bytes: Uint8Array,
     batchPayload: number,
     mostControl: number,
@@ -353,7 +306,7 @@ export class FrameReader {
       };
       const limit = Math.min(isCounted ? batch.left : this.maxPayload, this.maxPayload, mostOf(header, mostControl));
       try {
-        const item = this.#message(payload, header, limit, book, decoding, opened);
+        const item = this.message(payload, header, limit, book, decoding, opened);
         if (isCounted) batch.left -= Math.max(item.payloadBytes, decoding.spent);
         return { header, item, payload: decoding.payload, trailer: decoding.trailer, deferred: null };
       } catch (error) {
@@ -399,7 +352,8 @@ export class FrameReader {
     };
   }
 
-  #message(
+  /** Decodes the payload of a frame. @throws ProtocolError checks 8 to 14 */
+  protected message(
     received: Uint8Array,
     header: Header,
     limit: number,
@@ -436,7 +390,7 @@ export class FrameReader {
       sequence: header.sequence,
       data: isRecord(header.form)
         ? readRecord(payload, header, limit, templates, decoding)
-        : readValue(payload, header.type, this.#unpacking.SampleReader),
+        : readValue(payload, header.type, this.#unpacking.rare),
       frameBytes: header.size + header.length,
       payloadBytes: payload.length,
     };
@@ -532,12 +486,12 @@ function readRecord(
   return template.decode(payload, limit).data;
 }
 
-function readValue(payload: Uint8Array, type: MessageType, lists: Lists): unknown {
-  return isOfStream(type) ? readOfStream(type, payload, lists) : new Reader(payload, lists).onlyValue();
+function readValue(payload: Uint8Array, type: MessageType, rare: RareValues): unknown {
+  return isOfStream(type) ? readOfStream(type, payload, rare) : new Reader(payload, rare).onlyValue();
 }
 
 /** Checks 5 to 7: the payload is complete, its flags are defined in the version, and its CRC-32 is correct. */
-function checkPayload(bytes: Uint8Array, offset: number, header: Header): void {
+export function checkPayload(bytes: Uint8Array, offset: number, header: Header): void {
   const start = offset + header.size;
   const there = bytes.length - start;
   if (header.length > there) throw invalid(5, start, `the payload is cut short: ${there} of ${header.length} bytes`);
@@ -651,7 +605,7 @@ function tooLong(length: number, limit: number, offset: number): ProtocolError {
   return new ProtocolError(ErrorCode.MESSAGE_TOO_LARGE, why, { check: 4, offset });
 }
 
-function invalid(check: number, offset: number, why: string): ProtocolError {
+export function invalid(check: number, offset: number, why: string): ProtocolError {
   return new ProtocolError(ErrorCode.INVALID_DATA_FORMAT, at(offset, why), { check, offset });
 }
 

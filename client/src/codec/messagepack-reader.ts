@@ -10,17 +10,14 @@ import {
   SHAPE_KEY,
   UUID_KEY,
 } from "../protocol.js";
-import { ArrayReader, type ArraySource, type Lists } from "./array-reader.js";
-import { DateTime } from "./date-time.js";
+import { ArrayReader, type ArraySource } from "./array-reader.js";
 import { exact, isIndex, type Key, mapFor, sparseObject } from "./map-keys.js";
 import { type PathStep, pathText, quoted } from "./path.js";
+import type { RareValues } from "./rare-values.js";
 import { asciiAt, isTrue, TOO_DEEP, textAt, WIDTH } from "./tags.js";
-import { Uuid } from "./uuid.js";
 
 /** A decoded map: an object if all keys are text, otherwise a `Map`. */
 type Entries = Record<string, unknown> | Map<Key, unknown>;
-
-export type { Lists };
 
 const MARKERS: ReadonlySet<string> = new Set([NDARRAY_KEY, DTYPE_KEY, SHAPE_KEY, DATETIME_KEY, UUID_KEY]);
 
@@ -44,15 +41,15 @@ export class Reader implements ArraySource {
   /** Values read so far, counted as for MAX_VALUES. */
   #values = 0;
   readonly #floats: Set<Key> | undefined;
-  readonly lists: Lists;
+  readonly rare: RareValues;
   #arrayReader: ArrayReader | undefined;
 
   /**
-   * @param lists what reads arrays in list form
+   * @param rare what reads arrays in list form, dates and UUIDs
    * @param floats receives the keys of the outermost map whose values are floats, as JavaScript cannot tell 1.0 from 1
    */
-  constructor(bytes: Uint8Array, lists: Lists, floats?: Set<Key>) {
-    this.lists = lists;
+  constructor(bytes: Uint8Array, rare: RareValues, floats?: Set<Key>) {
+    this.rare = rare;
     this.#floats = floats;
     this.bytes = bytes;
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -266,8 +263,8 @@ export class Reader implements ArraySource {
     if (entries instanceof Map) return entries;
     const keys = Object.keys(entries);
     if (keys.includes(NDARRAY_KEY)) this.#arrays().refuseWrapper(start, entries);
-    if (length === 1 && keys[0] === DATETIME_KEY) return this.#wrapped(start, DateTime, entries[DATETIME_KEY]);
-    if (length === 1 && keys[0] === UUID_KEY) return this.#wrapped(start, Uuid, entries[UUID_KEY]);
+    if (length === 1 && keys[0] === DATETIME_KEY) return this.#wrapped(start, "DateTime", entries[DATETIME_KEY]);
+    if (length === 1 && keys[0] === UUID_KEY) return this.#wrapped(start, "Uuid", entries[UUID_KEY]);
     return entries;
   }
 
@@ -290,10 +287,11 @@ export class Reader implements ArraySource {
     return value;
   }
 
-  #wrapped<T>(start: number, Wrapped: new (text: string) => T, text: unknown): T {
-    if (typeof text !== "string") this.refuse(start, `a ${Wrapped.name} that wraps no text`);
+  #wrapped(start: number, name: "DateTime" | "Uuid", text: unknown): unknown {
+    if (typeof text !== "string") this.refuse(start, `a ${name} that wraps no text`);
+    if (!this.rare) throw new Error("what reads dates and UUIDs is not loaded");
     try {
-      return new Wrapped(text);
+      return new this.rare[name](text);
     } catch (error) {
       return this.refuse(start, `${(error as Error).message}: ${quoted(text)}`);
     }

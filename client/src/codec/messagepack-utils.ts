@@ -13,7 +13,7 @@
 import { DEFAULT_MAX_PAYLOAD } from "../protocol.js";
 import { Reader } from "./messagepack-reader.js";
 import { type NdArrayForm, Writer } from "./messagepack-writer.js";
-import { SampleReader } from "./sample-reader.js";
+import { RARE_VALUES } from "./rare-values.js";
 
 export { DateTime } from "./date-time.js";
 export type { NdArrayForm } from "./messagepack-writer.js";
@@ -51,5 +51,5 @@ export function pack(value: unknown, { ndarray = "list", maxPayload = DEFAULT_MA
  *   many values (0x102)
  */
 export function unpack(payload: Uint8Array): unknown {
-  return new Reader(payload, SampleReader).onlyValue();
+  return new Reader(payload, RARE_VALUES).onlyValue();
 }

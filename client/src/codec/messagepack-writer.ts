@@ -11,12 +11,12 @@ import {
   SHAPE_KEY,
   UUID_KEY,
 } from "../protocol.js";
-import { isoText } from "./date-time.js";
+import { isoText } from "./exact-date.js";
 import { float16FromFloat32Bits } from "./float16.js";
 import { mayBeWrapper, Reader } from "./messagepack-reader.js";
 import { type DType, findDType, NdArray, type Samples } from "./ndarray.js";
 import { type PathStep, pathText, ROOT } from "./path.js";
-import { SampleReader } from "./sample-reader.js";
+import { RARE_VALUES } from "./rare-values.js";
 import { Uuid } from "./uuid.js";
 
 /**
@@ -316,7 +316,7 @@ export class Writer {
   /** Returns what a receiver decodes from the bytes since `start`. Throws TypeError if it would reject them. */
   #readBack(start: number): unknown {
     try {
-      return new Reader(this.#bytes.subarray(start, this.#at), SampleReader).onlyValue();
+      return new Reader(this.#bytes.subarray(start, this.#at), RARE_VALUES).onlyValue();
     } catch (error) {
       const { message, path: within } = error as ProtocolError & { path: string };
       const why = message.slice(`${within}: `.length).replace(/ \(payload byte \d+\)$/, "");

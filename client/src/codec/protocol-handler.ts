@@ -10,6 +10,7 @@ import {
   LARGEST_SEQUENCE,
   LARGEST_STREAM_ID,
   LARGEST_TIMESTAMP,
+  MAX_BATCH_PAYLOAD,
   type MessageType,
   RECORD_HEADER,
   type Version,
@@ -18,24 +19,28 @@ import { inflate } from "./compression.js";
 import { deflate } from "./deflate.js";
 import {
   addedBytes,
+  checkPayload,
   FILTER_AT,
   FORM_AT,
   FORMED_SINCE,
   FrameReader,
   type FrameReaderOptions,
   formFault,
+  invalid,
   isKnown,
   isRecord,
   isType,
+  type Message,
   SEQUENCE_AT,
   STREAM_AT,
+  type TemplateBook,
   TIMED_SINCE,
   TRANSFORMED_IN_V4,
   typesOf,
   writeHeader,
 } from "./frame-reader.js";
 import { type NdArrayForm, Writer } from "./messagepack-writer.js";
-import { SampleReader } from "./sample-reader.js";
+import { RARE_VALUES } from "./rare-values.js";
 import { SendClock } from "./send-clock.js";
 import { isOfStream, readOfStream } from "./stream-messages.js";
 
@@ -88,10 +93,58 @@ export class ProtocolHandler extends FrameReader {
 
   constructor(options: ProtocolHandlerOptions = {}) {
     const { version = DEFAULT_VERSION, compression = {}, ndarray = "list" } = options;
-    super(options, { inflate, SampleReader });
+    super(options, { inflate, rare: RARE_VALUES });
     this.version = knownVersion(version);
     this.#form = ndarray;
     this.#compression = compression && { threshold: COMPRESSION_THRESHOLD, level: COMPRESSION_LEVEL, ...compression };
+  }
+
+  /**
+   * Decodes exactly one frame. Arrays in binary form are views of `bytes` if they are aligned.
+   *
+   * @param templates templates for records; without them, records are rejected (check 11)
+   * @throws ProtocolError for the first check that fails
+   */
+  decode(bytes: Uint8Array, templates?: TemplateBook): Message {
+    const header = this.readHeader(bytes, 0);
+    const left = bytes.length - header.size - header.length;
+    if (left > 0) {
+      const size = header.size + header.length;
+      throw invalid(5, size, `${left} bytes left over behind the frame's ${size}`);
+    }
+    checkPayload(bytes, 0, header);
+    return this.message(bytes.subarray(header.size), header, this.maxPayload, templates);
+  }
+
+  /**
+   * Decodes consecutive frames. Yields the messages before an invalid frame, then throws its error.
+   *
+   * Each frame is decoded when the caller asks for it. A template that the caller adds after one message therefore
+   * applies to the records that follow.
+   */
+  *decodeAll(bytes: Uint8Array, templates?: TemplateBook): Generator<Message, void> {
+    for (const { item } of this.framesIn(bytes, Number.POSITIVE_INFINITY, this.maxPayload, templates)) {
+      if (item instanceof ProtocolError) throw item;
+      if (item) yield item;
+    }
+  }
+
+  /**
+   * Decodes consecutive frames like `decodeAll`, but yields the error of an invalid frame and continues after it.
+   *
+   * After an error of the checks 1 to 6 it ends, as the start of the next frame is unknown. The decompressed payloads
+   * of all frames but the first are limited to 4 MiB together; a frame beyond that is too large. A record counts as 8
+   * bytes for each sample if that is more than its payload, since a byte of it can stand for 32 samples.
+   *
+   * @param mostControl largest size of the decompressed payload of a control message, in bytes
+   * @param templates templates for records
+   */
+  *decodeEach(
+    bytes: Uint8Array,
+    mostControl = this.maxPayload,
+    templates?: TemplateBook,
+  ): Generator<Message | ProtocolError, void> {
+    for (const { item } of this.framesIn(bytes, MAX_BATCH_PAYLOAD, mostControl, templates)) if (item) yield item;
   }
 
   /**
@@ -106,7 +159,7 @@ export class ProtocolHandler extends FrameReader {
     checkSendable(type, version, options);
     if (isRecord(options.form)) return this.frame(type, recordOf(data), options);
     const plain = new Writer(HEADER_SIZES[version], this.maxPayload, this.#form).frameOf(data);
-    if (isOfStream(type)) readOfStream(type, plain.subarray(HEADER_SIZES[version]), SampleReader); // validates it, as a receiver will
+    if (isOfStream(type)) readOfStream(type, plain.subarray(HEADER_SIZES[version]), RARE_VALUES); // validates it, as a receiver will
     return this.#sealed(plain, version, type, options);
   }
 
@@ -132,7 +185,7 @@ export class ProtocolHandler extends FrameReader {
   payload(type: MessageType, data: unknown, form = 0): Uint8Array {
     if (isRecord(form)) return recordOf(data);
     const payload = new Writer(0, this.maxPayload, this.#form).frameOf(data);
-    if (isOfStream(type)) readOfStream(type, payload, SampleReader);
+    if (isOfStream(type)) readOfStream(type, payload, RARE_VALUES);
     return payload;
   }
 

@@ -19,10 +19,9 @@ import { ProtocolError } from "../errors.js";
 import { DEFAULT_MAX_PAYLOAD, ErrorCode, RECORD_HEADER, type TEMPLATE_DTYPES } from "../protocol.js";
 import { type Counts, decodeDelta, leastBytes } from "./delta.js";
 import { fieldOf, isMap } from "./fields.js";
+import type { Unpacking } from "./frame-reader.js";
 import { exact, isIndex, type Key, mapFor, sparseObject } from "./map-keys.js";
-import type { Lists } from "./messagepack-reader.js";
 import { type DType, findDType, NdArray, type Samples } from "./ndarray.js";
-import { sha256 } from "./sha256.js";
 import { checkTemplate, perLead, readTemplate } from "./template-rules.js";
 
 /** The dtypes of a record's samples. */
@@ -82,16 +81,18 @@ export class RecordReader {
   readonly #rooms: readonly [Fields, Fields];
   /** True if a key in the fields is the text of an integer: an object takes more memory for such keys. */
   readonly #isSparse: boolean;
+  readonly #unpacking: Pick<Unpacking, "rare">;
   #digest: Uint8Array | undefined;
 
   /**
    * @param payload of the STREAM_TEMPLATE
-   * @param lists what reads arrays in list form
+   * @param unpacking what reads rare values, once it is loaded
    * @throws ProtocolError check 12: 0x201 if a field is missing, 0x200 if one is invalid, 0x102 if there are more than
    *   4,096 bytes or 256 values; check 11 if the payload is not one MessagePack value
    */
-  constructor(payload: Uint8Array, lists: Lists) {
-    const data = readTemplate(payload, checkTemplate, lists);
+  constructor(payload: Uint8Array, unpacking: Pick<Unpacking, "rare">) {
+    this.#unpacking = unpacking;
+    const data = readTemplate(payload, checkTemplate, unpacking.rare);
     this.number = fieldOf(data, "template") as number;
     this.stream = fieldOf(data, "stream") as string;
     this.dtype = fieldOf(data, "dtype") as RecordDType;
@@ -114,7 +115,10 @@ export class RecordReader {
 
   /** The first 8 bytes of the SHA-256 of the payload. A bound record contains them. */
   get digest(): Uint8Array {
-    this.#digest ??= sha256(this.payload).slice(0, DIGEST_SIZE);
+    if (this.#digest) return this.#digest;
+    const { rare } = this.#unpacking;
+    if (!rare) throw new Error("what hashes templates is not loaded");
+    this.#digest = rare.sha256(this.payload).slice(0, DIGEST_SIZE);
     return this.#digest;
   }
 

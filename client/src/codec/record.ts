@@ -8,6 +8,7 @@ import { nearestInteger } from "./exact.js";
 import { fieldOf } from "./fields.js";
 import { Writer } from "./messagepack-writer.js";
 import { NdArray } from "./ndarray.js";
+import { RARE_VALUES } from "./rare-values.js";
 import {
   BOUND,
   DELTA,
@@ -23,7 +24,6 @@ import {
   type Scale,
   tooLarge,
 } from "./record-reader.js";
-import { SampleReader } from "./sample-reader.js";
 
 export {
   type DecodedRecord,
@@ -82,7 +82,7 @@ export class Template extends RecordReader implements TemplateContent {
    * @throws TypeError | RangeError if a field cannot be encoded
    */
   constructor(content: TemplateContent | Uint8Array) {
-    super(content instanceof Uint8Array ? content : packTemplate(content), SampleReader);
+    super(content instanceof Uint8Array ? content : packTemplate(content), { rare: RARE_VALUES });
   }
 
   /** Reads a template from the payload of a STREAM_TEMPLATE. Throws as the constructor does. */

@@ -16,7 +16,7 @@ import {
 } from "../protocol.js";
 import { fieldOf } from "./fields.js";
 import { pack } from "./messagepack-utils.js";
-import { SampleReader } from "./sample-reader.js";
+import { RARE_VALUES } from "./rare-values.js";
 import { readOfStream } from "./stream-messages.js";
 import { areEqual, hexOf, joined, owned, subtle } from "./webcrypto.js";
 
@@ -303,7 +303,7 @@ export class Verifier {
     payload: Uint8Array,
     where: { readonly stream: string; readonly epoch?: number; readonly required?: boolean },
   ): Promise<Attestation> {
-    const told = readOfStream(MessageType.STREAM_ATTESTATION, payload, SampleReader);
+    const told = readOfStream(MessageType.STREAM_ATTESTATION, payload, RARE_VALUES);
     const bytes = (name: string) => owned(fieldOf(told, name) as Uint8Array);
     const [epoch, number] = [Number(fieldOf(told, "epoch")), Number(fieldOf(told, "number"))];
     const [last, stream] = [fieldOf(told, "last") as boolean, fieldOf(told, "stream") as string];

@@ -11,8 +11,9 @@ import {
 } from "../protocol.js";
 import { fieldOf, isMap } from "./fields.js";
 import type { Key } from "./map-keys.js";
-import { type Lists, Reader } from "./messagepack-reader.js";
+import { Reader } from "./messagepack-reader.js";
 import { pathText } from "./path.js";
+import type { RareValues } from "./rare-values.js";
 import { integerWithin, type Rule, type Rules, wrongField } from "./rules.js";
 import { checkStreamTemplate, readTemplate } from "./template-rules.js";
 
@@ -44,14 +45,14 @@ export function isOfStream(type: MessageType): boolean {
  * Decodes and validates the payload of a STREAM_TEMPLATE or STREAM_ATTESTATION. A nil in an optional field of a
  * template counts as absent.
  *
- * @param lists what reads arrays in list form
+ * @param rare what reads rare values
  * @throws ProtocolError check 12: a required field is missing (0x201), a field is invalid (0x200), or a template is too
  *   large (0x102); check 11: the payload is not valid MessagePack
  */
-export function readOfStream(type: MessageType, payload: Uint8Array, lists: Lists): unknown {
-  if (type === MessageType.STREAM_TEMPLATE) return readTemplate(payload, checkStreamTemplate, lists);
+export function readOfStream(type: MessageType, payload: Uint8Array, rare: RareValues): unknown {
+  if (type === MessageType.STREAM_TEMPLATE) return readTemplate(payload, checkStreamTemplate, rare);
   const floats = new Set<Key>();
-  const data = new Reader(payload, lists, floats).onlyValue();
+  const data = new Reader(payload, rare, floats).onlyValue();
   if (!isMap(data)) throw wrongField(NAME, [], "a map of fields");
   checkNeeds(data, Object.keys(ATTESTATION));
   checkRules(data, ATTESTATION, floats);

@@ -16,9 +16,10 @@ import {
 } from "../protocol.js";
 import { fieldOf, isMap } from "./fields.js";
 import type { Key } from "./map-keys.js";
-import { type Lists, Reader } from "./messagepack-reader.js";
+import { Reader } from "./messagepack-reader.js";
 import { findDType, NdArray } from "./ndarray.js";
 import { pathText } from "./path.js";
+import type { RareValues } from "./rare-values.js";
 import { integerWithin, isFiniteNumber, type Rule, type Rules, wrongField } from "./rules.js";
 
 type Fields = Readonly<Record<string, unknown>> | ReadonlyMap<Key, unknown>;
@@ -58,16 +59,16 @@ const PER_LEAD: Rules = {
  * Decodes and validates the payload of a STREAM_TEMPLATE. A nil in an optional field counts as absent.
  *
  * @param check `checkStreamTemplate`; or `checkTemplate`, which does not accept openings
- * @param lists what reads arrays in list form
+ * @param rare what reads rare values
  * @throws ProtocolError check 12: a required field is missing (0x201), a field is invalid (0x200), or there are more
  *   than 4,096 bytes or 256 values (0x102); check 11: the payload is not valid MessagePack
  */
-export function readTemplate(payload: Uint8Array, check: typeof checkTemplate, lists: Lists): Fields {
+export function readTemplate(payload: Uint8Array, check: typeof checkTemplate, rare: RareValues): Fields {
   if (payload.length > MAX_TEMPLATE_PAYLOAD) {
     throw tooLarge(`${payload.length} bytes`, `${MAX_TEMPLATE_PAYLOAD} bytes`);
   }
   const floats = new Set<Key>();
-  const reader = new Reader(payload, lists, floats);
+  const reader = new Reader(payload, rare, floats);
   const data = reader.onlyValue();
   if (!isMap(data)) throw wrongField(NAME, [], "a map of fields");
   if (reader.values > MAX_TEMPLATE_VALUES) throw tooLarge(`${reader.values} values`, `${MAX_TEMPLATE_VALUES} values`);

@@ -1,4 +1,4 @@
 /** What a receiver of plain records loads with the first message that needs it. */
 
 export { inflate } from "./compression.js";
-export { SampleReader } from "./sample-reader.js";
+export { RARE_VALUES } from "./rare-values.js";

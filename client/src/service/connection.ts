@@ -4,6 +4,7 @@ import { CloseCode, HEADER_SIZES } from "../protocol.js";
 import type { Arrival, Outcome, SignedBy, Unverified } from "../session/arrivals.js";
 import type { Settings } from "../session/basic-settings.js";
 import { ClientSession, type Close, type SessionEvent } from "../session/client-session.js";
+import type { DataSending } from "../session/data-sending.js";
 import type { StreamPositions } from "../session/stream-book.js";
 import type { StreamSeals } from "../session/stream-seals.js";
 import { callSafely } from "./emitter.js";
@@ -49,6 +50,8 @@ export interface ConnectionOwner {
   passed(direction: "in" | "out", bytes: Uint8Array): void;
   /** The send queue is empty. */
   drained(): void;
+  /** The connection ends because of an error on this side, which no server has caused. */
+  failed(error: Error): void;
   /** The connection has ended. */
   ended(ending: Ending): void;
 }
@@ -117,7 +120,10 @@ export class Connection {
     this.#settings = settings;
     this.#late = new LateUnpacking(settings.parts.unpacking, {
       take: (bytes) => this.#read(bytes),
-      failed: (why) => this.drop(why),
+      failed: (why) => {
+        owner.failed(new Error(why));
+        this.drop(why);
+      },
     });
     const answers = new PingAnswers(() => owner.taking);
     this.session = new ClientSession(settings, clock, owner.positions, owner.seals, (answer) => {
@@ -141,14 +147,21 @@ export class Connection {
     return HEADER_SIZES[this.session.version] > HEADER_SIZES[1];
   }
 
+  /** What sends data messages. @throws TypeError the service only receives */
+  get sending(): DataSending {
+    const { sending } = this.session;
+    if (!sending) throw new TypeError("this service only receives");
+    return sending;
+  }
+
   /** True if the application may send a message that is not urgent now. */
   get hasRoom(): boolean {
-    return this.session.established && this.session.hasRoom && this.#socket.bufferedAmount < HIGH_WATER;
+    return this.session.established && this.sending.hasRoom && this.#socket.bufferedAmount < HIGH_WATER;
   }
 
   /** True if the application may send an urgent message now, which leaves before the others in the send queue. */
   get hasRoomForUrgent(): boolean {
-    return this.session.established && this.session.hasRoomForUrgent;
+    return this.session.established && this.sending.hasRoomForUrgent;
   }
 
   /** Sends what waits and sets the timer, after the session was used. */
@@ -245,7 +258,7 @@ export class Connection {
     const outcome = await (this.#owner.seals as OpeningSeals).open(arrival);
     if (this.#over) return;
     const at = now();
-    this.#tell(this.session.opened(arrival, outcome, at), null, at);
+    this.#tell(this.session.protected?.opened(arrival, outcome, at) ?? [], null, at);
     this.wake();
   }
 
@@ -253,7 +266,7 @@ export class Connection {
     const verdict = await (this.#owner.seals as OpeningSeals).verify(unverified);
     if (this.#over) return;
     const at = now();
-    this.#tell(this.session.verified(arrival, verdict, at), null, at);
+    this.#tell(this.session.protected?.verified(arrival, verdict, at) ?? [], null, at);
     this.wake();
   }
 

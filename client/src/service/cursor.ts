@@ -9,7 +9,7 @@
  * timestamps of a stream go back, because the server restarted with another clock, the cursor reports a gap and continues
  * from there.
  */
-import type { DateTime } from "../codec/date-time.js";
+import type { ExactDate } from "../codec/exact-date.js";
 import type { Message } from "../codec/protocol-handler.js";
 import { Flag, MessageType } from "../protocol.js";
 import { dateTime, microseconds } from "../session/timestamps.js";
@@ -79,7 +79,7 @@ export class StreamCursor {
   }
 
   /** Returns `since` for SUBSCRIBE: a bigint is the timestamp of a message, a date is a time by a clock. */
-  asksSince(): bigint | DateTime | null {
+  asksSince(): bigint | ExactDate | null {
     const since = this.since();
     return since === null || !this.#isMoment ? since : dateTime(since);
   }

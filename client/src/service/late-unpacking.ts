@@ -1,11 +1,17 @@
-/** Holds what arrives from the first message on that is compressed or has an array in list form, until what reads it is loaded. */
+/** Holds what arrives from the first message on that needs what is not loaded yet: that is compressed, or has a rare value. */
+import { FORM_AT, FORMED_SINCE, isRecord } from "../codec/frame-reader.js";
+import { BOUND } from "../codec/record-reader.js";
 import { isBinTag } from "../codec/tags.js";
-import { FLAG_SINCE, Flag, HEADER_SIZES, NDARRAY_KEY } from "../protocol.js";
+import { DATETIME_KEY, FLAG_SINCE, Flag, HEADER_SIZES, NDARRAY_KEY, UUID_KEY } from "../protocol.js";
 import type { SessionParts } from "../session/parts.js";
 
 /** Bytes that may wait. */
 const MOST_HELD = 16 * 1024 * 1024;
 const LENGTH_AT = 3;
+/** Offset of the options in a record. */
+const OPTIONS_AT = 3;
+/** How the keys begin of the wrappers of arrays, dates and UUIDs. */
+const KEY_BEGINS = "__";
 
 const latin = new TextDecoder("latin1");
 
@@ -31,7 +37,8 @@ export class LateUnpacking {
       this.#held = [];
       this.#unpacking.load().then(
         () => this.#release(),
-        (error: unknown) => this.#owner.failed(`cannot load what reads compressed payloads and lists: ${error}`),
+        (error: unknown) =>
+          this.#owner.failed(`cannot load what reads compressed payloads, lists, dates and bound records: ${error}`),
       );
     }
     this.#held.push(bytes);
@@ -42,8 +49,8 @@ export class LateUnpacking {
 
   /** Returns true if what a message needs is not loaded. */
   #lacks(bytes: Uint8Array): boolean {
-    const { inflate, SampleReader } = this.#unpacking;
-    return (inflate === null || SampleReader === null) && (hasCompressed(bytes) || hasList(bytes));
+    const { inflate, rare } = this.#unpacking;
+    return (inflate === null || rare === null) && (hasRareFrame(bytes) || hasRareValue(bytes));
   }
 
   #release(): void {
@@ -54,22 +61,25 @@ export class LateUnpacking {
   }
 }
 
-/** Returns true if a message may have an array in list form: the key of one is in no other bytes, but by chance. */
-function hasList(bytes: Uint8Array): boolean {
+/** Returns true if a message may have a rare value: the keys of one are in no other bytes, but by chance. */
+function hasRareValue(bytes: Uint8Array): boolean {
   const text = latin.decode(bytes);
-  for (let at = text.indexOf(NDARRAY_KEY); at >= 0; at = text.indexOf(NDARRAY_KEY, at + 1))
-    if (!isBinTag(bytes[at + NDARRAY_KEY.length])) return true;
+  for (let at = text.indexOf(KEY_BEGINS); at >= 0; at = text.indexOf(KEY_BEGINS, at + 1)) {
+    if (text.startsWith(DATETIME_KEY, at) || text.startsWith(UUID_KEY, at)) return true;
+    if (text.startsWith(NDARRAY_KEY, at) && !isBinTag(bytes[at + NDARRAY_KEY.length])) return true;
+  }
   return false;
 }
 
-/** Returns true if a frame of a WebSocket message is compressed. What is not a frame is left to the session. */
-function hasCompressed(bytes: Uint8Array): boolean {
+/** Returns true if a frame of a message is compressed, or a record bound to its template. What is no frame is left to the session. */
+function hasRareFrame(bytes: Uint8Array): boolean {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   for (let at = 0; at < bytes.length; ) {
     const version = bytes[at];
     const size = (HEADER_SIZES as Readonly<Record<number, number>>)[version];
     if (size === undefined || bytes.length - at < size) return false;
     if (version >= FLAG_SINCE[Flag.COMPRESSED] && bytes[at + 2] & Flag.COMPRESSED) return true;
+    if (version >= FORMED_SINCE && isRecord(bytes[at + FORM_AT]) && bytes[at + size + OPTIONS_AT] & BOUND) return true;
     at += size + view.getUint32(at + LENGTH_AT);
   }
   return false;

@@ -1,8 +1,8 @@
 /** Messages of the application that wait for a connection or for an acknowledgement. */
 
 import { Capability, Flag } from "../protocol.js";
-import type { Packed } from "../session/client-session.js";
-import { tierOf, URGENT } from "../session/outgoing.js";
+import type { Packed } from "../session/data-sending.js";
+import { tierOf, URGENT } from "../session/frame-queue.js";
 import type { Connection } from "./connection.js";
 import { NotAcknowledged } from "./not-acknowledged.js";
 
@@ -97,7 +97,7 @@ export class Outbox {
       return;
     }
     try {
-      connection.session.send({ ...message, attempts: this.#attempts - entry.attempts });
+      connection.sending.send({ ...message, attempts: this.#attempts - entry.attempts });
     } catch (error) {
       entry.reject(error as Error);
       return;

@@ -10,7 +10,7 @@ import { ProtocolError } from "../errors.js";
 import { Capability, DATA_TYPES, ErrorCode, Flag, MAX_STREAM_NAME, MessageType } from "../protocol.js";
 import type { Settings } from "../session/basic-settings.js";
 import type { SessionEvent } from "../session/client-session.js";
-import type { Outgoing } from "../session/outgoing.js";
+import type { Outgoing } from "../session/frame-queue.js";
 import { DEFAULT_MEMORY, type Memory, StreamWriter } from "../session/stream-writer.js";
 import type { AttachedPublisher, PublishedOptions, PublisherHost, PublisherOwner } from "./attached-publisher.js";
 import { ConnectionLost } from "./backoff.js";
@@ -303,7 +303,7 @@ export class Publisher implements AttachedPublisher {
     if (!connection || this.#failure) return;
     while (this.#writer.isOpen && this.#writer.unsent && connection.hasRoomForUrgent) {
       const frames = this.#writer.take(!connection.hasRoom);
-      for (const outgoing of frames) connection.session.sendFrame(outgoing, this.#attempts(outgoing));
+      for (const outgoing of frames) connection.sending.sendFrame(outgoing, this.#attempts(outgoing));
       this.#askAboutLoss();
       if (!frames.length) break;
     }
@@ -351,7 +351,7 @@ export class Publisher implements AttachedPublisher {
     const opening = this.#writer.opening();
     this.#asked = opening.timestamp;
     this.#askedAt = this.#writer.next;
-    connection.session.sendFrame(opening, this.#attempts(opening));
+    connection.sending.sendFrame(opening, this.#attempts(opening));
     connection.wake();
   }
 
@@ -368,7 +368,7 @@ export class Publisher implements AttachedPublisher {
   }
 
   #forgetQuestion(): void {
-    if (this.#asked !== null) this.#connection?.session.giveUp(this.#asked);
+    if (this.#asked !== null) this.#connection?.sending.giveUp(this.#asked);
     this.#asked = null;
   }
 

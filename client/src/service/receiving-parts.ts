@@ -4,13 +4,13 @@ import type { ServiceParts } from "./parts.js";
 
 type Changing<T> = { -readonly [Name in keyof T]: T[Name] };
 
-/** Reads compressed payloads and lists once that is loaded: servers before version 4 send such, those of version 4 hardly. */
+/** Reads compressed payloads and rare values once that is loaded: servers before version 4 send such, those of version 4 hardly. */
 const unpacking: Changing<Unpacking> & { load(): Promise<void> } = {
   inflate: null,
-  SampleReader: null,
+  rare: null,
   async load(): Promise<void> {
-    const { SampleReader, inflate } = await import("../codec/unpacking.js");
-    Object.assign(unpacking, { SampleReader, inflate });
+    const { RARE_VALUES, inflate } = await import("../codec/unpacking.js");
+    Object.assign(unpacking, { rare: RARE_VALUES, inflate });
   },
 };
 
@@ -19,7 +19,8 @@ export const RECEIVING_PARTS: ServiceParts = {
   unpacking,
   senderOf: (options) => new ControlSender(options),
   pack: null,
-  fragments: null,
+  DataSending: null,
+  Fragments: null,
   ProtectedFrames: null,
   Sending: null,
   withoutKeys: null,

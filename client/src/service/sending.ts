@@ -6,7 +6,8 @@ import type { SendClock } from "../codec/send-clock.js";
 import { wireFields } from "../codec/wire-fields.js";
 import { Flag, type MessageType } from "../protocol.js";
 import type { Settings } from "../session/basic-settings.js";
-import type { Packed, SessionEvent } from "../session/client-session.js";
+import type { SessionEvent } from "../session/client-session.js";
+import type { Packed } from "../session/data-sending.js";
 import type { AttachedPublisher, PublisherOwner } from "./attached-publisher.js";
 import { ConnectionLost } from "./backoff.js";
 import type { Connection } from "./connection.js";
@@ -69,7 +70,7 @@ export class Sending {
   #send(message: Packed): Promise<bigint> {
     const connection = this.#owner.connection();
     if (!(message.flags & Flag.ACK_REQUIRED) && connection && this.#outbox.lets(message, connection)) {
-      connection.session.send(message);
+      connection.sending.send(message);
       connection.wake();
       return Promise.resolve(message.timestamp);
     }

@@ -482,6 +482,7 @@ export class ServiceOfParts implements PublisherHost, HistoryHost {
       onEvent: (event, bytes) => this.#handleEvent(event, bytes),
       passed: (direction, bytes) => this.#passed(direction, bytes),
       drained: () => this.#drained(),
+      failed: (error) => this.#events.emit("error", { error }),
       ended: (ending) => this.#ended(ending),
     };
   }
@@ -723,7 +724,7 @@ function settingsOf(options: ServiceOptions, parts: ServiceParts): Settings {
   }
   const spoken = versions ?? SESSION_VERSIONS;
   const known = new Set([...supported(spoken), ...(options.sealing?.capabilities ?? [])]);
-  if (!parts.fragments) known.delete(Capability.FRAGMENTS);
+  if (!parts.Fragments) known.delete(Capability.FRAGMENTS);
   if (spoken.includes(4)) for (const one of decompressors) known.add(one.capability);
   for (const name of capabilities ?? []) {
     if (!known.has(name)) throw new RangeError(`this package does not have the capability "${name}"`);

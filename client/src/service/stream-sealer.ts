@@ -6,7 +6,7 @@ import { type Keyring, Sealer } from "../codec/seal.js";
 import { Attester, type SigningKey } from "../codec/signing.js";
 import { joined } from "../codec/webcrypto.js";
 import { Flag, MAX_DIGESTS, MessageType } from "../protocol.js";
-import type { Outgoing } from "../session/outgoing.js";
+import type { Outgoing } from "../session/frame-queue.js";
 import type { Prepared, StreamWriter } from "../session/stream-writer.js";
 
 const VERSION = 4;

@@ -1,7 +1,7 @@
 /** Acknowledgements: of the messages that this side sent, and of those that it received. */
 
 import { REMEMBERED } from "../protocol.js";
-import type { Outgoing } from "./outgoing.js";
+import type { Outgoing } from "./frame-queue.js";
 
 /** A sent message that is not acknowledged. Times are in seconds of the owner's clock. */
 export interface Waiting {

@@ -1,18 +1,18 @@
 import { inflate } from "../codec/compression.js";
 import { pack } from "../codec/messagepack-utils.js";
 import { ProtocolHandler } from "../codec/protocol-handler.js";
-import { SampleReader } from "../codec/sample-reader.js";
-import { FRAGMENT_SIZE } from "../protocol.js";
-import { fragmentAt, isCut } from "./fragmenting.js";
+import { RARE_VALUES } from "../codec/rare-values.js";
+import { DataSending } from "./data-sending.js";
+import { Fragments } from "./fragments.js";
 import type { SessionParts } from "./parts.js";
 import { ProtectedFrames } from "./protected-frames.js";
-import { Reassembly } from "./reassembly.js";
 
 /** The parts of a session that publishes, opens and verifies. */
 export const ALL_PARTS: SessionParts = {
-  unpacking: { inflate, SampleReader, load: () => Promise.resolve() },
+  unpacking: { inflate, rare: RARE_VALUES, load: () => Promise.resolve() },
   senderOf: (options) => new ProtocolHandler(options),
   pack,
-  fragments: { Reassembly, cutter: { isCut, fragmentAt, size: FRAGMENT_SIZE } },
+  DataSending,
+  Fragments,
   ProtectedFrames,
 };

@@ -37,15 +37,16 @@ import {
   STREAM_TYPES,
   type Version,
 } from "../protocol.js";
-import { Seen, Unacknowledged, type Waiting } from "./acknowledgements.js";
-import type { Arrival, Outcome, SignedBy } from "./arrivals.js";
+import { Seen } from "./acknowledgements.js";
+import type { SignedBy } from "./arrivals.js";
 import type { Settings } from "./basic-settings.js";
 import { checkNumbers, requireMoment } from "./control-numbers.js";
+import type { DataSending, DataSendingOwner } from "./data-sending.js";
 import type { Acknowledgeable, SessionEvent, StreamNumbers } from "./events.js";
+import type { Fragments, FragmentsOwner } from "./fragments.js";
+import { FrameQueue, type Leaving, type Outgoing, tierOf } from "./frame-queue.js";
 import { choice, implied, usable } from "./negotiation.js";
-import { type Leaving, type Outgoing, SendQueue, tierOf, understood } from "./outgoing.js";
 import type { ProtectedFrames, ProtectedOwner } from "./protected-frames.js";
-import type { Reassembly } from "./reassembly.js";
 import { type Action, type Phase, TRANSITIONS, type Transition, type Trigger } from "./state.js";
 import { NO_POSITIONS, StreamBook, type StreamPosition, type StreamPositions } from "./stream-book.js";
 import {
@@ -69,18 +70,6 @@ export interface Resumption {
 export interface Close {
   readonly code: CloseCode;
   readonly reason: string;
-}
-
-/** A packed message that waits for a connection, which determines how it is framed. */
-export interface Packed {
-  readonly type: MessageType;
-  readonly flags: number;
-  readonly timestamp: bigint;
-  /** Packed in list form, which every peer reads, if the message may be sent over several connections; otherwise null. */
-  readonly payload: Uint8Array | null;
-  readonly data: unknown;
-  /** How often it may be sent over one connection if it has ACK_REQUIRED. */
-  readonly attempts: number;
 }
 
 /** Types that are accepted in V1 frames before both sides agree on a version, even if this side does not speak V1. */
@@ -130,6 +119,11 @@ export class ClientSession {
   /** What became of signed messages; the owner counts what is attested. */
   readonly signatures: SignatureCounts = noSignatureCounts();
 
+  /** The frames that are sealed or signed; null if this side opens nothing. */
+  readonly protected: ProtectedFrames | null;
+  /** Sends data messages; null if this side only receives. */
+  readonly sending: DataSending | null;
+
   /** The last phase before the session began to close. */
   #openPhase: Phase = "opening";
   readonly #settings: Settings;
@@ -141,16 +135,11 @@ export class ClientSession {
   readonly #histories = new Map<number, string>();
   readonly #positions: StreamPositions;
   readonly #answerLater: ((answer: () => void) => void) | null;
-  /** The frames that are sealed or signed; null if this side opens nothing. */
-  readonly #protected: ProtectedFrames | null;
-  /** The unfinished messages; null if this side takes no fragments. */
-  readonly #reassembly: Reassembly | null;
+  /** Puts fragments together; null if this side takes none. */
+  readonly #fragments: Fragments | null;
   #receiver: FrameReader;
   #sender: FrameSender;
-  /** Encodes data messages, within the payload limit that the server announced. */
-  #dataSender: FrameSender;
-  readonly #queue = new SendQueue();
-  readonly #unacknowledged: Unacknowledged;
+  readonly #queue: FrameQueue;
   readonly #seen = new Seen();
   #errorTimes: number[] = [];
   #heartbeatInterval: number;
@@ -180,13 +169,14 @@ export class ClientSession {
     this.#clock = clock;
     this.#positions = positions;
     this.#book = new StreamBook(positions, settings.parts.unpacking);
-    const { fragments, ProtectedFrames } = settings.parts;
-    this.#protected = seals && ProtectedFrames && new ProtectedFrames(seals, this.#book, this.#protectedOwner());
-    this.#reassembly = fragments && new fragments.Reassembly(settings.maxPayload);
+    const { Fragments, ProtectedFrames, DataSending } = settings.parts;
+    this.protected = seals && ProtectedFrames && new ProtectedFrames(seals, this.#book, this.#protectedOwner());
+    this.#fragments = Fragments && new Fragments(this.#book, this.#fragmentsOwner());
     // Until both sides agree, frames are sent in version 1, and version 4 is not read.
     this.#receiver = this.#receiverFor(settings.versions.filter((version) => version < NUMBERED_SINCE));
-    this.#sender = this.#dataSender = this.#senderFor(1, new Set(), LARGEST_LENGTH);
-    this.#unacknowledged = new Unacknowledged(settings.acknowledgementTimeout);
+    this.#sender = this.#senderFor(1, new Set(), LARGEST_LENGTH);
+    this.sending = DataSending && new DataSending(settings, this.#sender, this.#dataOwner());
+    this.#queue = this.sending?.queue ?? new FrameQueue();
     this.#heartbeatInterval = settings.heartbeatInterval;
   }
 
@@ -207,39 +197,23 @@ export class ClientSession {
       this.#refuse(invalid("a message without a frame", 1), now, events);
       return events;
     }
-    const whole = this.#putTogether(bytes, now, events);
+    const whole = this.#fragments && this.numbered ? this.#fragments.putTogether(bytes, now, events) : bytes;
     if (!whole) return events;
     let count = 0;
     for (const frame of this.#receiver.frames(whole, MAX_CONTROL_PAYLOAD, this.#book, this)) {
       if (count++ >= MAX_BATCH_FRAMES) this.#take(tooMany(), now, events);
-      else if (frame.deferred) this.#protected?.add(frame.deferred);
+      else if (frame.deferred) this.protected?.add(frame.deferred);
       else this.#take(frame, now, events);
       if (this.closing) break;
     }
-    this.#forgetUnbound();
-    this.#protected?.goOn(now, events);
+    this.#fragments?.forgetUnbound();
+    this.protected?.goOn(now, events);
     return events;
   }
 
   /** Returns true if a frame waits: to be opened, or behind others that wait. */
   defers(header: Header): boolean {
-    return !isPiece(header) && (this.#protected?.defers(header) ?? false);
-  }
-
-  /** Takes the result of verifying a message of the event "signed". */
-  verified(arrival: Arrival, verdict: SignedBy | ProtocolError, now: number): SessionEvent[] {
-    const events: SessionEvent[] = [];
-    this.#protected?.verified(arrival, verdict);
-    this.#protected?.goOn(now, events);
-    return events;
-  }
-
-  /** Takes the result of opening a frame of the event "sealed". */
-  opened(arrival: Arrival, outcome: Outcome, now: number): SessionEvent[] {
-    const events: SessionEvent[] = [];
-    this.#protected?.opened(arrival, outcome);
-    this.#protected?.goOn(now, events);
-    return events;
+    return this.protected?.defers(header) ?? false;
   }
 
   /** Processes a text message: text is not part of the protocol, so it answers ERROR and keeps the connection open. */
@@ -257,9 +231,9 @@ export class ClientSession {
     return Math.min(
       this.#silentAfter(this.#asked ? SILENT_INTERVALS : SILENT_INTERVALS - 1),
       this.#sentAt + this.#heartbeatInterval,
-      this.#unacknowledged.deadline(),
-      this.#protected?.heldUntil ?? Number.POSITIVE_INFINITY,
-      this.#reassembly?.deadline(SILENT_INTERVALS * this.#heartbeatInterval) ?? Number.POSITIVE_INFINITY,
+      this.sending?.deadline() ?? Number.POSITIVE_INFINITY,
+      this.protected?.heldUntil ?? Number.POSITIVE_INFINITY,
+      this.#fragments?.deadline(SILENT_INTERVALS * this.#heartbeatInterval) ?? Number.POSITIVE_INFINITY,
       this.phase === "opening" ? this.#giveUpWaitingAt : Number.POSITIVE_INFINITY,
     );
   }
@@ -287,10 +261,10 @@ export class ClientSession {
       this.#abandon(CloseCode.INTERNAL, `nothing received for ${Math.round(now - this.#heardAt)} s`);
       return events;
     }
-    for (const waiting of this.#unacknowledged.due(now)) this.#sendAgain(waiting, events);
-    this.#dropUnfinished(now, events);
+    this.sending?.sendAgain(now, events);
+    this.#fragments?.dropUnfinished(SILENT_INTERVALS * this.#heartbeatInterval, now, events);
     if (this.closing) return events;
-    this.#protected?.tick(now, events);
+    this.protected?.tick(now, events);
     if (this.closing) return events;
     if (!this.#asked && now >= this.#silentAfter(SILENT_INTERVALS - 1)) {
       this.#asked = true; // an old server may have nothing to send, but it answers a PING
@@ -310,69 +284,20 @@ export class ClientSession {
     for (const { outgoing, isWhole } of batch) {
       if (!isWhole) continue;
       this.framesSent++;
-      if (outgoing.acknowledged) this.#unacknowledged.sent(outgoing, now);
+      this.sending?.sent(outgoing, now);
     }
     return batch.length === 1 ? first.bytes : joined(batch);
   }
 
-  /** True if the application may add a message that is not urgent; a part of the queue is reserved for urgent ones. */
-  get hasRoom(): boolean {
-    const { queueFrames, queueBytes, maxUnacknowledged } = this.#settings;
-    return (
-      this.#queue.frames < queueFrames / 2 &&
-      this.#queue.bytes < queueBytes &&
-      this.#unacknowledged.size < maxUnacknowledged - Math.floor(maxUnacknowledged / 8) &&
-      this.#unacknowledged.bytes < queueBytes &&
-      this.hasRoomForUrgent
-    );
-  }
-
-  /** True if the application may add a message that overtakes the others. */
-  get hasRoomForUrgent(): boolean {
-    const { queueFrames, queueBytes, maxPayload, maxUnacknowledged } = this.#settings;
-    return (
-      !this.closing &&
-      this.#queue.frames < queueFrames &&
-      this.#queue.bytes < queueBytes + maxPayload &&
-      this.#unacknowledged.size < maxUnacknowledged &&
-      this.#unacknowledged.bytes < queueBytes + maxPayload
-    );
-  }
-
   /** Ends the session after the connection is lost. Returns an event for each message that was not acknowledged. */
   lost(): SessionEvent[] {
-    const events: SessionEvent[] = this.#unacknowledged
-      .clear()
-      .map(({ outgoing, attempts }) => ({ kind: "undelivered", timestamp: outgoing.timestamp, attempts }));
+    const events = this.sending?.lost() ?? [];
     this.#react("lost");
     this.#discard(CloseCode.GOING_AWAY, "the connection is lost");
     return events;
   }
 
   // --- what the application calls ---
-
-  /** Queues a data message. Flags that the server does not understand are left out. */
-  send(message: Packed): void {
-    this.#put(
-      message.type,
-      message.payload ?? message.data,
-      message.flags,
-      message.timestamp,
-      message.payload !== null,
-    );
-  }
-
-  /** Queues a frame of version 4. @param attempts how often it may be sent, where it is to be acknowledged */
-  sendFrame(outgoing: Outgoing, attempts: number): void {
-    if (this.#react("send") === "ignore") return;
-    if (outgoing.acknowledged) this.#unacknowledged.add(outgoing, attempts);
-    this.#enqueue(outgoing);
-  }
-
-  /** Does not send a message again that is not acknowledged. */
-  giveUp(timestamp: bigint): void {
-    this.#unacknowledged.acknowledged(timestamp);
-  }
 
   /** Tells the server that the application has the message, if it asked for that. */
   acknowledge(message: Acknowledgeable): void {
@@ -396,21 +321,20 @@ export class ClientSession {
     const numbers = position && this.numbered ? { epoch: position.epoch, after: position.after } : {};
     const time = since === null ? {} : { since: typeof since === "bigint" ? seconds(since) : since };
     this.#wanted.add(stream);
-    // The server sends an unfinished message again, if it belongs to what follows.
-    if (since !== null || position) this.#reassembly?.forget((id) => this.#book.isLive(id, stream));
+    if (since !== null || position) this.#fragments?.forgetLive(stream);
     const limit = catchUp !== null && (since !== null || position) ? { catch_up: catchUp } : {};
     this.#say(MessageType.SUBSCRIBE, { stream, ...numbers, ...time, ...limit, ...this.#ownKeys(stream) });
   }
 
   /** Asks for no keys of a stream of which the application has some. */
   #ownKeys(stream: string): { keys?: false } {
-    const hasOwn = this.#protected?.seals.hasOwnKeys(stream) ?? false;
+    const hasOwn = this.protected?.seals.hasOwnKeys(stream) ?? false;
     return hasOwn && this.capabilities.has(Capability.ENCRYPTION) ? { keys: false } : {};
   }
 
   /** Returns true if a stream is to be sealed, and sealed messages were not agreed on. */
   lacksSeal(stream: string): boolean {
-    return (this.#protected?.seals.isSealed(stream) ?? false) && !this.capabilities.has(Capability.ENCRYPTION);
+    return (this.protected?.seals.isSealed(stream) ?? false) && !this.capabilities.has(Capability.ENCRYPTION);
   }
 
   /**
@@ -422,7 +346,7 @@ export class ClientSession {
    */
   askHistory(stream: string, request: number, start: bigint, stop: bigint | null, owner: object = {}): void {
     this.#histories.set(request, stream);
-    this.#protected?.seals.beginHistory(request, owner);
+    this.protected?.seals.beginHistory(request, owner);
     const until = stop === null ? {} : { stop: seconds(stop) };
     this.#say(MessageType.SUBSCRIBE, {
       stream,
@@ -535,18 +459,18 @@ export class ClientSession {
       const text = `a V${version} frame; supported versions: ${this.#settings.versions.join(", ")}`;
       throw new ProtocolError(ErrorCode.INVALID_PROTOCOL_VERSION, text, { check: 2 });
     }
-    const data = checkedControl(type, message.data, version, this.capabilities.has(Capability.ENCRYPTION));
+    const data = checkedControl(type, message.data, version, this.protected?.answerFields(this.capabilities) ?? null);
     checkNumbers(type, data);
     const position = this.#book.positionOf(message);
-    if (STREAM_TYPES.has(type)) this.#protected?.check(message, position, opened, signed);
+    if (STREAM_TYPES.has(type)) this.protected?.check(message, position, opened, signed);
     if (STREAM_TYPES.has(type) && !DATA_TYPES.has(type)) this.#explain(message, position, payload);
-    if (this.#protected && !this.#protected.takes(message, payload, position, opened, signed)) return;
+    if (this.protected && !this.protected.takes(message, payload, position, opened, signed)) return;
     this.framesReceived++;
     if (spoken && !NO_BEGINNING.has(type) && this.#react("frame") === "assume") this.#assume(version, events);
     if (this.#isRepetition(message)) return;
     if (DATA_TYPES.has(type)) {
       if (position) giveName(message.data, position.stream);
-      const marked = this.#protected?.marked(message, position, opened, signed) ?? message;
+      const marked = this.protected?.marked(message, position, opened, signed) ?? message;
       events.push({ kind: "received", message: marked, position });
     } else if (position) {
       events.push({ kind: "explained", position, timestamp: message.timestamp as bigint });
@@ -565,45 +489,16 @@ export class ClientSession {
 
   // --- fragments ---
 
-  /** Returns a message as it came; of a fragment, the whole frame if it is the last one, otherwise null. */
-  #putTogether(bytes: Uint8Array, now: number, events: SessionEvent[]): Uint8Array | null {
-    const reassembly = this.#reassembly;
-    if (!reassembly || !this.numbered || !reassembly.takes(bytes)) return bytes;
-    const [{ header, item, deferred }] = this.#receiver.frames(bytes, MAX_CONTROL_PAYLOAD, undefined, EVERY_FRAME);
-    // What is damaged, or not alone, is refused like any frame.
-    if (!header || header.size + header.length !== bytes.length) return bytes;
-    try {
-      if (item instanceof ProtocolError) throw item;
-      if (!deferred) return bytes;
-      // A message that was received before is skipped once it is whole.
-      if (header.streamId && !this.#book.nameOf(header.streamId) && !this.#book.admits(header)) return null;
-      const { frame, lost } = reassembly.add(header, bytes.subarray(0, header.size), deferred.payload, now);
-      if (lost)
-        this.#refuse(reassembly.incomplete(lost, "another one of its class has begun"), now, events, lost.header);
-      return this.closing ? null : frame;
-    } catch (error) {
-      if (!(error instanceof ProtocolError)) throw error;
-      reassembly.refuse(header);
-      this.#refuse(error, now, events, header);
-      return null;
-    }
-  }
-
-  /** Drops messages of which no further fragment has arrived for too long, and tells the server. */
-  #dropUnfinished(now: number, events: SessionEvent[]): void {
-    const reassembly = this.#reassembly;
-    for (const one of reassembly?.expire(SILENT_INTERVALS * this.#heartbeatInterval, now) ?? []) {
-      const error = (reassembly as Reassembly).incomplete(
-        one,
-        `nothing more of it came for ${Math.round(now - one.lastAt)} s`,
-      );
-      this.#refuse(error, now, events, one.header);
-    }
-  }
-
-  /** Drops unfinished messages of streams that are no longer bound. */
-  #forgetUnbound(): void {
-    this.#reassembly?.forget((id) => id !== 0 && this.#book.nameOf(id) === undefined);
+  #fragmentsOwner(): FragmentsOwner {
+    return {
+      maxPayload: this.#settings.maxPayload,
+      readUndecoded: (bytes) => {
+        const [frame] = this.#receiver.frames(bytes, MAX_CONTROL_PAYLOAD, undefined, EVERY_FRAME);
+        return frame;
+      },
+      refuse: (error, now, events, header) => this.#refuse(error, now, events, header),
+      isClosing: () => this.closing !== null,
+    };
   }
 
   // --- sealed and signed frames ---
@@ -695,7 +590,7 @@ export class ClientSession {
       throw new ProtocolError(ErrorCode.MESSAGE_TOO_LARGE, text);
     }
     const isPacked = !pack || ndarray === "list";
-    const answer = () => this.#put(MessageType.PONG, isPacked ? room : data, 0, this.#clock.next(), isPacked);
+    const answer = () => this.#put(MessageType.PONG, isPacked ? room : data, isPacked);
     if (this.#answerLater) this.#answerLater(answer);
     else answer();
   }
@@ -703,13 +598,7 @@ export class ClientSession {
   #onPong(data: unknown, message: Message, now: number, events: SessionEvent[]): void {
     const acknowledged = timestampOf(fieldOf(data, "ack"));
     if (acknowledged !== null) {
-      if (this.#unacknowledged.acknowledged(acknowledged))
-        events.push({
-          kind: "acknowledged",
-          timestamp: acknowledged,
-          next: numberOf(fieldOf(data, "next")),
-          lost: numberOf(fieldOf(data, "lost")) ?? 0,
-        });
+      this.sending?.acknowledged(acknowledged, data, events);
     } else {
       const echoed = timestampOf(fieldOf(data, "ping"));
       const sent = this.#pings.find(({ timestamp }) => timestamp === echoed);
@@ -751,7 +640,7 @@ export class ClientSession {
     if (data.max_payload !== undefined) {
       const most = Math.min(Number(data.max_payload), LARGEST_LENGTH);
       this.maxPayloadOfPeer = most;
-      this.#dataSender = this.#senderFor(this.version, this.capabilities, most);
+      this.#agreeOnData(most);
     }
   }
 
@@ -761,7 +650,7 @@ export class ClientSession {
     const request = this.numbered && data.history !== undefined ? Number(data.history) : null;
     const isWanted = request === null ? this.#wanted.has(stream) : this.#histories.get(request) === stream; // not if nobody asked, or the stream was unsubscribed meanwhile
     if (request !== null) requireMoment(data, "more");
-    if (request !== null && status !== "subscribed" && this.#protected?.postpones(request, data, message)) return;
+    if (request !== null && status !== "subscribed" && this.protected?.postpones(request, data, message)) return;
     const takesKeys = isWanted || (rotation && [...this.#histories.values()].includes(stream));
     if (keys && takesKeys) this.#takeKeys(stream, keys, rotation ? null : { request, events });
     if (rotation && status === "subscribed") return;
@@ -769,7 +658,7 @@ export class ClientSession {
       this.#book.unbind(stream, request);
       if (request !== null) {
         this.#histories.delete(request);
-        this.#protected?.seals.endHistory(request);
+        this.protected?.seals.endHistory(request);
       }
     } else if (line && isWanted) this.#book.bind(line.id, stream, line.epoch, request);
     else if (line) this.#book.note(line.id);
@@ -800,7 +689,7 @@ export class ClientSession {
     awaited: { request: number | null; events: SessionEvent[] } | null,
   ): void {
     try {
-      this.#protected?.seals.takeKeys(stream, keys);
+      this.protected?.seals.takeKeys(stream, keys);
     } catch (error) {
       if (awaited && error instanceof ProtocolError)
         awaited.events.push({ kind: "keys-refused", stream, history: awaited.request, error });
@@ -836,7 +725,7 @@ export class ClientSession {
     if (id === undefined || header.streamId !== id)
       throw invalid(`a template of the stream id ${header.streamId}; the id of the stream is ${id ?? "unknown"}`, 12);
     // The place in the queue is that of the answer, before the records after it.
-    if (first.deferred) this.#protected?.add(first.deferred, place, stream);
+    if (first.deferred) this.protected?.add(first.deferred, place, stream);
     else this.#learnTemplate(first, null);
   }
 
@@ -853,7 +742,7 @@ export class ClientSession {
   #learnTemplate({ item, payload }: Frame, opened: Opened | null): void {
     if (item instanceof ProtocolError) throw item;
     const { data, streamId = 0 } = item as Message;
-    this.#protected?.checkSeal(item as Message, this.#book.positionOf(item as Message), opened);
+    this.protected?.checkSeal(item as Message, this.#book.positionOf(item as Message), opened);
     this.#book.learn(streamId, data, payload as Uint8Array);
   }
 
@@ -879,16 +768,19 @@ export class ClientSession {
     this.version = version;
     this.capabilities = usable(capabilities, version);
     if (version >= NUMBERED_SINCE) this.#receiver = this.#receiverFor(this.#settings.versions);
-    if (this.capabilities.has(Capability.FRAGMENTS))
-      this.#queue.cutter = this.#settings.parts.fragments?.cutter ?? null;
     this.#sender = this.#senderFor(version, this.capabilities, LARGEST_LENGTH);
-    this.#dataSender = this.#senderFor(version, this.capabilities, this.#settings.maxPayload);
+    this.#agreeOnData(this.#settings.maxPayload);
     events.push({ kind: "negotiated", version, capabilities: this.capabilities, negotiated: this.negotiated });
+  }
+
+  /** @param most bytes of a payload of data */
+  #agreeOnData(most: number): void {
+    this.sending?.agreed(this.#senderFor(this.version, this.capabilities, most));
   }
 
   #receiverFor(versions: readonly Version[]): FrameReader {
     const { maxPayload, decompressors, parts } = this.#settings;
-    const opens = this.#protected !== null;
+    const opens = this.protected !== null;
     return new FrameReader({ maxPayload, versions: [1, ...versions], opens, decompressors }, parts.unpacking);
   }
 
@@ -932,7 +824,7 @@ export class ClientSession {
   /** Discards everything that waits, and closes. */
   #discard(code: CloseCode, reason: string): void {
     this.#queue.clear();
-    this.#protected?.clear();
+    this.protected?.clear();
     this.closing ??= { code, reason };
   }
 
@@ -940,25 +832,30 @@ export class ClientSession {
 
   /** Queues a control message. These are small, so no limit applies. */
   #say(type: MessageType, data: unknown): void {
-    this.#put(type, data, 0, this.#clock.next(), false);
+    this.#put(type, data, false);
   }
 
-  #put(type: MessageType, content: unknown, wanted: number, timestamp: bigint, packed: boolean, attempts = 1): void {
-    if (this.#react("send") === "ignore") return;
-    const flags = understood(wanted, this.version, this.capabilities);
-    const options = { flags, ...(this.version >= 3 ? { timestamp } : {}) };
-    const sender = DATA_TYPES.has(type) ? this.#dataSender : this.#sender;
-    const frame = packed ? sender.frame(type, content as Uint8Array, options) : sender.encode(type, content, options);
-    const outgoing: Outgoing = {
-      frame,
-      type,
-      timestamp,
-      tier: tierOf(type, wanted),
-      acknowledged: (flags & Flag.ACK_REQUIRED) !== 0,
-      deflated: this.version >= FLAG_SINCE[Flag.COMPRESSED] && (frame[2] & Flag.COMPRESSED) !== 0,
+  #put(type: MessageType, content: unknown, isPacked: boolean): void {
+    const timestamp = this.#clock.next();
+    if (this.#isEnding()) return;
+    const options = this.version >= 3 ? { timestamp } : {};
+    const frame = isPacked
+      ? this.#sender.frame(type, content as Uint8Array, options)
+      : this.#sender.encode(type, content, options);
+    const deflated = this.version >= FLAG_SINCE[Flag.COMPRESSED] && (frame[2] & Flag.COMPRESSED) !== 0;
+    this.#enqueue({ frame, type, timestamp, tier: tierOf(type, 0), acknowledged: false, deflated });
+  }
+
+  #dataOwner(): DataSendingOwner {
+    return {
+      session: this,
+      isEnding: () => this.#isEnding(),
+      enqueue: (outgoing) => this.#enqueue(outgoing),
     };
-    if (outgoing.acknowledged) this.#unacknowledged.add(outgoing, attempts);
-    this.#enqueue(outgoing);
+  }
+
+  #isEnding(): boolean {
+    return this.#actionOn("send") === "ignore";
   }
 
   #enqueue(outgoing: Outgoing): void {
@@ -969,21 +866,6 @@ export class ClientSession {
       this.#abandon(CloseCode.TRY_LATER, `${frames} frames of ${bytes} bytes wait to be sent`);
     }
   }
-
-  #sendAgain(waiting: Waiting, events: SessionEvent[]): void {
-    const { timestamp } = waiting.outgoing;
-    if (waiting.attempts >= waiting.most) {
-      this.#unacknowledged.acknowledged(timestamp);
-      events.push({ kind: "undelivered", timestamp, attempts: waiting.attempts });
-    } else if (this.#actionOn("send") !== "ignore") {
-      this.#enqueue(waiting.outgoing);
-    }
-  }
-}
-
-/** Returns true if a frame is a fragment. */
-function isPiece({ version, flags }: Header): boolean {
-  return version >= NUMBERED_SINCE && (flags & Flag.FRAGMENT) !== 0;
 }
 
 /** Returns a payload that is sent back as it came. @throws RangeError it is too large */
@@ -1036,11 +918,6 @@ function giveName(data: unknown, stream: string): void {
 function timestampOf(value: unknown): bigint | null {
   if (typeof value === "bigint") return value;
   return typeof value === "number" && Number.isInteger(value) ? BigInt(value) : null;
-}
-
-/** A number of messages as packers write it. */
-function numberOf(value: unknown): number | null {
-  return typeof value === "bigint" || typeof value === "number" ? Number(value) : null;
 }
 
 function joined(batch: readonly Leaving[]): Uint8Array<ArrayBuffer> {

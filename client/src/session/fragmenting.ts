@@ -1,7 +1,7 @@
 /** Cuts a frame of version 4 into fragments, so that urgent messages can leave between them. */
 import { crc32 } from "../codec/crc32.js";
 import { Flag, FRAGMENT_HEADER, FRAGMENT_SIZE, HEADER_SIZES, STREAM_TYPES } from "../protocol.js";
-import { type Outgoing, URGENT } from "./outgoing.js";
+import { type Outgoing, URGENT } from "./frame-queue.js";
 
 const VERSION = 4;
 const HEADER = HEADER_SIZES[VERSION];

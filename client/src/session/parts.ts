@@ -5,9 +5,9 @@
 import type { FrameSender } from "../codec/control-sender.js";
 import type { pack } from "../codec/messagepack-utils.js";
 import type { ProtocolHandlerOptions, Unpacking } from "../codec/protocol-handler.js";
-import type { Cutter } from "./outgoing.js";
+import type { DataSending } from "./data-sending.js";
+import type { Fragments } from "./fragments.js";
 import type { ProtectedFrames } from "./protected-frames.js";
-import type { Reassembly } from "./reassembly.js";
 
 export interface SessionParts {
   /** Reads payloads that are compressed, or have arrays in list form. What is not there yet is loaded once such a payload arrives. */
@@ -18,8 +18,10 @@ export interface SessionParts {
   ) => FrameSender;
   /** Packs what answers a PING; null to send back the same bytes. */
   readonly pack: typeof pack | null;
-  /** Puts fragments together, and cuts; null to do neither. */
-  readonly fragments: { readonly Reassembly: typeof Reassembly; readonly cutter: Cutter } | null;
+  /** Sends data messages; null to send none. */
+  readonly DataSending: typeof DataSending | null;
+  /** Puts fragments together; null to take none. */
+  readonly Fragments: typeof Fragments | null;
   /** Opens sealed frames, and verifies signed ones; null to do neither. */
   readonly ProtectedFrames: typeof ProtectedFrames | null;
 }

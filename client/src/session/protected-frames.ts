@@ -3,13 +3,14 @@
  * that only receives plain messages does without.
  */
 
-import type { SubscriptionAnswer } from "../codec/control-messages.js";
+import type { AnswerFields, SubscriptionAnswer } from "../codec/control-messages.js";
 import { fieldOf } from "../codec/fields.js";
 import type { DeferredFrame, Frame, Header, Message } from "../codec/frame-reader.js";
+import { HANDED_KEYS } from "../codec/handed-keys.js";
 import { quoted } from "../codec/path.js";
 import type { Opened } from "../codec/seal.js";
 import { ProtocolError } from "../errors.js";
-import { ErrorCode, Flag, Form, MessageType } from "../protocol.js";
+import { Capability, ErrorCode, Flag, Form, MessageType } from "../protocol.js";
 import { type Arrival, Arrivals, type Outcome, type SignedBy, type Unverified } from "./arrivals.js";
 import type { Acknowledgeable, SessionEvent } from "./events.js";
 import { isOfSealed, keyIdOf } from "./sealed-frames.js";
@@ -62,10 +63,16 @@ export class ProtectedFrames {
     this.#owner = owner;
   }
 
+  /** The fields that answers have besides; null if `encryption` was not agreed on. */
+  answerFields(capabilities: ReadonlySet<Capability>): AnswerFields | null {
+    return capabilities.has(Capability.ENCRYPTION) ? HANDED_KEYS : null;
+  }
+
   // --- frames that wait ---
 
   /** Returns true if a frame waits: to be opened or verified, or behind others that wait. */
   defers(header: Header): boolean {
+    if (header.version >= NUMBERED_SINCE && header.flags & Flag.FRAGMENT) return false;
     return isOfSealed(header) || this.#mustVerify(header) || this.#arrivals.mustWait(header);
   }
 
@@ -85,14 +92,22 @@ export class ProtectedFrames {
       this.#owner.abandon(`${this.#arrivals.size} frames wait to be opened`);
   }
 
-  /** Notes the result of verifying a message of the event "signed". */
-  verified(arrival: Arrival, verdict: SignedBy | ProtocolError): void {
+  /** Takes the result of verifying a message of the event "signed". */
+  verified(arrival: Arrival, verdict: SignedBy | ProtocolError, now: number): SessionEvent[] {
     this.#arrivals.verified(arrival, verdict);
+    return this.#next(now);
   }
 
-  /** Notes the result of opening a frame of the event "sealed". */
-  opened(arrival: Arrival, outcome: Outcome): void {
+  /** Takes the result of opening a frame of the event "sealed". */
+  opened(arrival: Arrival, outcome: Outcome, now: number): SessionEvent[] {
     this.#arrivals.opened(arrival, outcome);
+    return this.#next(now);
+  }
+
+  #next(now: number): SessionEvent[] {
+    const events: SessionEvent[] = [];
+    this.goOn(now, events);
+    return events;
   }
 
   /** When the oldest frame of an unknown key is discarded; infinite if none is held. */

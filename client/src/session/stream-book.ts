@@ -61,7 +61,7 @@ interface Bound {
 
 export class StreamBook implements FrameBook {
   readonly #positions: StreamPositions;
-  readonly #unpacking: Pick<Unpacking, "SampleReader">;
+  readonly #unpacking: Pick<Unpacking, "rare">;
   readonly #bound = new Map<number, Bound>();
   /** The ids of each stream and of each history, the oldest first. */
   readonly #ids = new Map<string, number[]>();
@@ -72,7 +72,7 @@ export class StreamBook implements FrameBook {
   /** The last templates that were used, by payload; the latest one is at the end. */
   readonly #unpacked = new Map<Uint8Array, RecordReader>();
 
-  constructor(positions: StreamPositions, unpacking: Pick<Unpacking, "SampleReader">) {
+  constructor(positions: StreamPositions, unpacking: Pick<Unpacking, "rare">) {
     this.#unpacking = unpacking;
     this.#positions = positions;
   }
@@ -195,7 +195,7 @@ export class StreamBook implements FrameBook {
   get(streamId: number, number: number): RecordTemplate | undefined {
     const payload = this.#bound.get(streamId)?.templates.get(number);
     if (!payload) return undefined;
-    const template = this.#unpacked.get(payload) ?? new RecordReader(payload, this.#unpacking.SampleReader);
+    const template = this.#unpacked.get(payload) ?? new RecordReader(payload, this.#unpacking);
     this.#unpacked.delete(payload); // move it to the end, as the one that was used last
     this.#unpacked.set(payload, template);
     if (this.#unpacked.size > MOST_UNPACKED) this.#unpacked.delete(firstOf(this.#unpacked));

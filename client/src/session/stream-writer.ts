@@ -11,7 +11,7 @@ import type { RecordFields, Template } from "../codec/record.js";
 import type { SendClock } from "../codec/send-clock.js";
 import { Capability, Flag, Form, LARGEST_SEQUENCE, MessageType, TEMPLATES_IN_FORCE } from "../protocol.js";
 import type { Settings } from "./basic-settings.js";
-import { BULK, DATA, type Outgoing, tierOf, URGENT } from "./outgoing.js";
+import { BULK, DATA, type Outgoing, tierOf, URGENT } from "./frame-queue.js";
 import { RecordWriter } from "./record-writer.js";
 
 const VERSION = 4;
