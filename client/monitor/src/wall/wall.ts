@@ -68,11 +68,16 @@ who.addEventListener("change", () => localStorage.setItem(KEYS.who, who.value.tr
 
 const worker = startWorker();
 const tell = (message: ToWorker, transfer: Transferable[] = []): void => worker?.postMessage(message, transfer);
-const tiles = new Tiles(element("tiles", HTMLElement), element("scroller", HTMLElement), {
-  address: monitorOf,
-  bedOf: given,
-  acknowledge: (bed) => acknowledge(book.signalling(unixSeconds()).filter(({ stream }) => stream === bed)),
-});
+const tiles = new Tiles(
+  element("tiles", HTMLElement),
+  element("scroller", HTMLElement),
+  {
+    address: monitorOf,
+    bedOf: given,
+    acknowledge: (bed) => acknowledge(book.signalling(unixSeconds()).filter(({ stream }) => stream === bed)),
+  },
+  () => tell({ kind: "boxes", boxes: tiles.boxes() }),
+);
 tiles.areLabelsHidden = areLabelsHidden(localStorage);
 const history = new HistoryPanel(book, unixSeconds, acknowledge, layOut);
 const limitsDialog = new LimitsDialog(limitsOf, (bed, chosen) => {
