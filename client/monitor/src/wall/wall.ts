@@ -23,7 +23,7 @@ import { DEFAULT_LIMITS, isMutedBy, type Limits, LimitWatch } from "./limits.js"
 import { LimitsDialog } from "./limits-dialog.js";
 import { badgeOf, linkInWords } from "./link-words.js";
 import type { FromWorker, LinkReport, PaceReport, ToWorker } from "./messages.js";
-import { acknowledgementOf, limitsMessage, readLimits, readList } from "./server-alarms.js";
+import { acknowledgementOf, limitsMessage, pauseMessage, readLimits, readList } from "./server-alarms.js";
 import { shape } from "./shapes.js";
 import { Sound } from "./sound.js";
 import { Tiles } from "./tiles.js";
@@ -399,7 +399,12 @@ const turnSound = (): void => {
   showSound();
 };
 const pauseSound = (): void => {
-  sound.plan.togglePause(performance.now() / 1000);
+  const now = performance.now() / 1000;
+  sound.plan.togglePause(now);
+  if (takesAcknowledgements === true) {
+    const data = pauseMessage(sound.plan.left(now), who.value.trim(), unixSeconds());
+    tell({ kind: "send", type: MessageType.ANOMALY_ALERT, data });
+  }
   showSound();
 };
 const openLimits = (): void => limitsDialog.open(beds, tiles.focused);
