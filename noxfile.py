@@ -225,9 +225,11 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """The documentation site, into docs/_build; a warning is an error."""
+    """The documentation site, into docs/_build, with the reference of the TypeScript client; a warning is an error."""
     install(session, "all", "docs", ECGFRAME_BUILD="plain")  # signatures are read from Python
     session.run("sphinx-build", "-b", "html", "--fail-on-warning", "--keep-going", "docs", "docs/_build")
+    with session.chdir("client"):  # its own folder has what this takes, without the packages of the client
+        session.run("npm", "run", "--silent", "reference", external=True)  # into docs/_build/typescript
 
 
 @nox.session

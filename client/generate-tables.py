@@ -130,7 +130,7 @@ def main() -> None:
 def sections() -> Iterator[str]:
     """The file's declarations, one after the other."""
     yield declaration("VERSIONS", f"[{', '.join(map(str, protocol.VERSIONS))}] as const", docs("VERSIONS"))
-    yield "export type Version = (typeof VERSIONS)[number];\n"
+    yield "/** A protocol version. */\nexport type Version = (typeof VERSIONS)[number];\n"
     spoken = f"[{', '.join(map(str, protocol.SESSION_VERSIONS))}]"
     yield declaration("SESSION_VERSIONS", spoken, docs("SESSION_VERSIONS"), "readonly Version[]")
     yield table("HEADER_SIZES", {str(version): size for version, size in protocol.HEADER_SIZES.items()})

@@ -32,9 +32,10 @@ class Event(StrEnum):
     PUBLISHED = "published"
     """The connection is closed. ``stream``, ``from``, and the number of ``messages``."""
     DENIED = "denied"
-    """``action``: "subscribe", "publish" or "broadcast"; ``stream``, None if the message was not read; ``code``: the
-    error code, or None; ``times``: denials since the last such record of the connection, with this one, which is the
-    latest. There is at most one record in a second, and one more when the connection is closed."""
+    """``action``: "subscribe", "publish", "broadcast" or "message", which the application has refused, such as an
+    acknowledgement; ``stream``, None if the message was not read, or has none; ``code``: the error code, or None;
+    ``times``: denials since the last such record of the connection, with this one, which is the latest. There is at
+    most one record in a second, and one more when the connection is closed."""
     BROADCAST = "broadcast"
     """A connection sent a message to all connections."""
     RIGHTS = "rights"
@@ -43,3 +44,17 @@ class Event(StrEnum):
     ASKED = "asked"
     """Somebody asked over HTTP who watches a ``stream``, or all streams (None). ``peer`` and ``person`` as of a
     connection; ``granted``: whether they were told."""
+    PAGE_REFUSED = "page_refused"
+    """A request for a page was refused. ``peer`` and ``person`` as of a connection; ``page``: its path; ``status``:
+    401 or 403; ``origin``: of the web page that may not open a WebSocket, or None; ``times``: refusals of this address
+    since the last such record, with this one, which is the latest. There is at most one record in a second for each
+    address; what is left is recorded with the next SERVER_ALIVE, or when the server stops."""
+    ACKNOWLEDGED = "acknowledged"
+    """An alarm was acknowledged over a connection. ``stream``; ``alarm``: its name; ``kind`` and ``severity``; ``by``:
+    the name that the page states, with that of the identity; ``began``: when the alarm began, in seconds since 1970."""
+    PAUSED = "paused"
+    """A page has paused the sound of its alarms, or ended the pause. ``seconds``: how long the pause lasts, 0 for its
+    end; ``by``: as of ACKNOWLEDGED."""
+    LIMITS = "limits"
+    """The alarm limits of a ``stream`` were set over a connection. ``limits``: the features as in the message, None for
+    no alarm; ``by``: as of ACKNOWLEDGED."""

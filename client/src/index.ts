@@ -3,9 +3,19 @@ export type { Decompressor } from "./codec/decompressor.js";
 export { type EcgData, ecgData, type Id, physicalValues } from "./codec/ecg-data.js";
 export { type ExactCounts, ExactSamples } from "./codec/exact.js";
 export { lz4 } from "./codec/lz4.js";
-export { DateTime, NdArray, type NdArrayForm, pack, type Samples, Uuid, unpack } from "./codec/messagepack-utils.js";
+export {
+  DateTime,
+  NdArray,
+  type NdArrayForm,
+  type PackOptions,
+  pack,
+  type Samples,
+  Uuid,
+  unpack,
+} from "./codec/messagepack-utils.js";
 export {
   type Compression,
+  type DeferredFrame,
   type EncodeOptions,
   type Frame,
   type FrameBook,
@@ -20,6 +30,7 @@ export {
 export {
   type Content,
   type DecodedRecord,
+  type EncodeRecordOptions,
   type RecordDType,
   type RecordFields,
   recordContent,
@@ -56,7 +67,7 @@ export {
   type Unattested,
   Verifier,
 } from "./codec/signing.js";
-export { ProtocolError } from "./errors.js";
+export { type ErrorPlace, ProtocolError } from "./errors.js";
 export {
   type Beat,
   HeartDetector,
@@ -66,6 +77,7 @@ export {
   SignalQuality,
 } from "./features/index.js";
 export {
+  Algorithm,
   Capability,
   CloseCode,
   ErrorCode,
@@ -85,7 +97,8 @@ export type {
   PublisherHost,
   PublisherOwner,
 } from "./service/attached-publisher.js";
-export { ConnectionLost } from "./service/backoff.js";
+export { type BackoffOptions, ConnectionLost } from "./service/backoff.js";
+export type { WebSocketConstructor, WebSocketLike } from "./service/connection.js";
 export type { Gap } from "./service/cursor.js";
 export { History, type HistoryRange, history } from "./service/history.js";
 export { NotAcknowledged } from "./service/not-acknowledged.js";

@@ -5,6 +5,7 @@
 /** Protocol versions whose frames this package encodes and decodes, oldest first. */
 export const VERSIONS = [1, 2, 3, 4] as const;
 
+/** A protocol version. */
 export type Version = (typeof VERSIONS)[number];
 
 /** Versions that a session offers and uses by default. Both sides agree on the highest that they have in common. */

@@ -5,6 +5,7 @@ docs/wall.md describes the messages.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
@@ -16,6 +17,7 @@ from ..protocol import Flag, MessageType
 from .alarm_book import LONGEST_NAME, Alarm, AlarmBook, alarm_list
 from .alarm_file import AlarmFile
 from .alarm_limits import RateWatch, rate_of
+from .audit import Audit
 from .connection_info import ConnectionInfo
 from .handler import UnknownConnection
 from .hooks import Action, Authorize
@@ -33,6 +35,9 @@ ALL_ALERTS: Final = "alerts/*"
 
 MOST_WATCHED: Final = 4096
 """Streams whose heart rate is compared with their limits. Beyond them, the one that was silent longest is dropped."""
+
+LONGEST_PAUSE: Final = 3600.0
+"""Seconds that a pause of a page's sound lasts at most."""
 
 MayAcknowledge = Callable[[ConnectionInfo, str], Awaitable[bool]]
 """Returns whether a connection may acknowledge alarms of a stream and set its limits."""
@@ -53,8 +58,15 @@ def signed(by: str, user: str) -> str:
     return by.strip()[: max(0, LONGEST_NAME - len(behind))] + behind
 
 
+def _signed_by(connection: ConnectionInfo, by: str) -> str:
+    user = name_of(connection.identity)
+    return signed(by, user) if user else by
+
+
 class Serves(Protocol):
     """What alarms need of a ``WebSocketBinaryHandler``."""
+
+    audit: Audit
 
     async def publish(self, stream: str, message_type: MessageType, data: Any, /) -> int: ...
 
@@ -154,9 +166,11 @@ class Alarms:
         elif message.type == MessageType.ANOMALY_ALERT and "acknowledged_by" in data:
             await self._require(connection, data)
             await self._acknowledge(connection, data)
+        elif message.type == MessageType.ANOMALY_ALERT and "paused_seconds" in data:
+            self._note_pause(connection, data)
         elif message.type == MessageType.FEATURE_DATA and "source" in data:
             await self._require(connection, data)
-            await self._set_limits(data)
+            await self._set_limits(connection, data)
 
     # --- inside ---
 
@@ -192,14 +206,32 @@ class Alarms:
 
     async def _acknowledge(self, connection: ConnectionInfo, data: Mapping[str, Any]) -> None:
         by = data["acknowledged_by"]
-        if isinstance(by, str) and (user := name_of(connection.identity)):
-            data = {**data, "acknowledged_by": signed(by, user)}
+        if isinstance(by, str):
+            data = {**data, "acknowledged_by": _signed_by(connection, by)}
         alarm = self._book.acknowledge(data, self._wall_clock())
+        fields = {"kind": alarm.kind, "severity": alarm.severity, "began": alarm.start}
+        self._attached.audit.acknowledged(
+            connection, alarm.source, alarm.alarm, data["acknowledged_by"][:LONGEST_NAME], **fields
+        )
         logger.info("an alarm of %s was acknowledged", alarm.source, extra={"stream": alarm.source})
         await self._pass_on(alarm)
 
-    async def _set_limits(self, data: Mapping[str, Any]) -> None:
+    def _note_pause(self, connection: ConnectionInfo, data: Mapping[str, Any]) -> None:
+        """Note in the audit log that a page pauses its sound: the pause is the page's own, and needs no permission."""
+        seconds, by = data["paused_seconds"], data.get("paused_by", "")
+        is_number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
+        if not is_number or not 0 <= seconds <= LONGEST_PAUSE:
+            raise InvalidDataFormat(f'data["paused_seconds"] has to be a number from 0 to {LONGEST_PAUSE:g}')
+        if not isinstance(by, str) or len(by) > LONGEST_NAME:
+            raise InvalidDataFormat(f'data["paused_by"] has to be a text of up to {LONGEST_NAME} characters')
+        self._attached.audit.paused(connection, float(seconds), _signed_by(connection, by))
+
+    async def _set_limits(self, connection: ConnectionInfo, data: Mapping[str, Any]) -> None:
         source, limits = self._book.set_limits(data)
+        told = {name: None if math.isnan(value) else value for name, value in limits.features().items()}
+        by = data.get("set_by")
+        by = _signed_by(connection, by[:LONGEST_NAME] if isinstance(by, str) else "")
+        self._attached.audit.limits(connection, source, told, by)
         logger.info("the limits of %s were set", source, extra={"stream": source})
         await self._tell(source, MessageType.FEATURE_DATA, {"features": limits.features(), "source": source})
 

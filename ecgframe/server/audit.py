@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ..audit_events import Event
 from ..foreign_text import gated_logger
+from .audit_repeats import Repeats
 from .identity import name_of
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class Audit:
     def __init__(self) -> None:
         self.run = uuid.uuid4().hex
         self._timer: asyncio.TimerHandle | None = None
+        self._refusals = Repeats(self._tell_refusal)
 
     @property
     def is_on(self) -> bool:
@@ -73,6 +75,7 @@ class Audit:
         """Note that the server has stopped."""
         if self._timer is not None:
             self._timer.cancel()
+        self._refusals.flush()
         self.tell(Event.SERVER_STOPPED, "server stopped")
 
     def rights(self, command: str, of: str | None, ended: int, late: int = 0, *, stream: str | None = None) -> None:
@@ -87,13 +90,55 @@ class Audit:
         fields = {"peer": peer, "person": person, "stream": stream, "granted": is_granted}
         self.tell(Event.ASKED, "%s at %s asks who watches %s", person, peer, stream, **fields)
 
+    def page_refused(self, peer: str, person: str | None, page: str, status: int, origin: str | None = None) -> None:
+        """Note that a request for a page was refused.
+
+        Args:
+            peer: address of whoever asked.
+            person: name of the identity; None if it is unknown.
+            page: path of the page.
+            status: of the answer.
+            origin: of the web page that may not open a WebSocket.
+        """
+        if self.is_on:
+            fields = {"peer": peer, "person": person, "page": page, "status": int(status), "origin": origin}
+            self._refusals.note(peer.rpartition(":")[0], fields, time.monotonic())
+
+    def acknowledged(self, info: ConnectionInfo, stream: str, alarm: str, by: str, **fields: Any) -> None:
+        """Note that an alarm was acknowledged over a connection. ``fields`` are the others of the event."""
+        record = {"stream": stream, "alarm": alarm, "by": by, **fields}
+        self.tell_of(info, Event.ACKNOWLEDGED, "acknowledges an alarm of %s", stream, **record)
+
+    def paused(self, info: ConnectionInfo, seconds: float, by: str) -> None:
+        """Note that a page has paused the sound of its alarms, or ended the pause: 0 seconds."""
+        self.tell_of(info, Event.PAUSED, "pauses the sound of alarms for %g s", seconds, seconds=seconds, by=by)
+
+    def limits(self, info: ConnectionInfo, stream: str, limits: dict[str, float | None], by: str) -> None:
+        """Note that alarm limits were set over a connection."""
+        self.tell_of(info, Event.LIMITS, "sets the limits of %s", stream, stream=stream, limits=limits, by=by)
+
+    def tell_of(self, info: ConnectionInfo, event: Event, text: str, *arguments: object, **fields: Any) -> None:
+        """Write a record of a connection."""
+        if self.is_on:
+            person = name_of(info.identity)
+            whose = {"connection": info.id, "peer": info.peer, "person": person}
+            if proxy := info.request.proxy:
+                whose["proxy"] = proxy
+            self.tell(event, f"%s at %s (%s) {text}", person, info.peer, info.id, *arguments, **whose, **fields)
+
     def tell(self, event: Event, text: str, *arguments: object, **fields: Any) -> None:
         """Write a record."""
         if self.is_on:
             record = {"event": str(event), "run": self.run, "at": time.time(), **fields}
             log.info(text, *arguments, extra=record)
 
+    def _tell_refusal(self, fields: dict[str, Any]) -> None:
+        text = "%s at %s may not read %s: %d"
+        who = fields["person"], fields["peer"], fields["page"], fields["status"]
+        self.tell(Event.PAGE_REFUSED, text, *who, **fields)
+
     def _alive(self) -> None:
+        self._refusals.flush()
         self.tell(Event.SERVER_ALIVE, "server is alive")
         self._timer = asyncio.get_running_loop().call_later(ALIVE_EVERY, self._alive)
 
@@ -198,9 +243,4 @@ class ConnectionAudit:
         self._tell(Event.PUBLISHED, "published %d messages on %s", part.number, stream, **fields)
 
     def _tell(self, event: Event, text: str, *arguments: object, **fields: Any) -> None:
-        if self._audit.is_on:
-            info, person = self._info, name_of(self._info.identity)
-            whose = {"connection": info.id, "peer": info.peer, "person": person}
-            if proxy := info.request.proxy:
-                whose["proxy"] = proxy
-            self._audit.tell(event, f"%s at %s (%s) {text}", person, info.peer, info.id, *arguments, **whose, **fields)
+        self._audit.tell_of(self._info, event, text, *arguments, **fields)

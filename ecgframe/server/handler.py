@@ -144,6 +144,7 @@ class WebSocketBinaryHandler:
 
     Attributes:
         page_access: who may read the pages beside the WebSocket.
+        audit: writes the audit log.
 
     Raises:
         ValueError: ``sealing``, or version 4 alone, with a backplane that cannot do it; a backplane that lacks a part
@@ -227,11 +228,11 @@ class WebSocketBinaryHandler:
             visible_streams=visible_streams,
             may_see_metrics=may_see_metrics,
         )
-        self.page_access = PageAccess(hooks, self._from_proxy, self._wall_clock_us)
+        self.audit = Audit()
+        self.page_access = PageAccess(hooks, self._from_proxy, self._wall_clock_us, self.audit)
         self._connections: dict[str, Connection] = {}
-        self._audit = Audit()
-        self._rights = Rights(hooks, self._connections, self._backplane, self._wall_clock_us, self._audit)
-        self._presence = PresenceRoom(self._audit.run, self._connections, self._backplane, self._wall_clock_us)
+        self._rights = Rights(hooks, self._connections, self._backplane, self._wall_clock_us, self.audit)
+        self._presence = PresenceRoom(self.audit.run, self._connections, self._backplane, self._wall_clock_us)
         self._opened = OpenedStreams(
             hooks,
             self.limits,
@@ -272,7 +273,7 @@ class WebSocketBinaryHandler:
             totals=Totals(self.limits.rate_limit) if self.limits.rate_limit else None,
             inboxes=InboxesLimit(self.limits.inboxes_bytes),
             serve=requests.serve,
-            audit=self._audit,
+            audit=self.audit,
             seals=self._seals,
             linger=linger,
             leave_opened=self._opened.leave,
@@ -552,7 +553,7 @@ class WebSocketBinaryHandler:
         if self._is_open:
             self._is_open = False
             self._files.stop()
-            self._audit.stop()
+            self.audit.stop()
             for task in (self._rotation, self._attestations):
                 if task is not None:
                     task.cancel()
@@ -590,7 +591,7 @@ class WebSocketBinaryHandler:
         stream = None if names is None else names[0]
         request, is_known, identity = await self.page_access.identify(request)
         is_granted = is_known and await self._shared.hooks.may_see(request, identity, stream)
-        self._audit.asked(request.peer, name_of(identity) if is_known else None, stream, is_granted=is_granted)
+        self.audit.asked(request.peer, name_of(identity) if is_known else None, stream, is_granted=is_granted)
         if not is_granted:
             return HTTPStatus.FORBIDDEN if is_known else HTTPStatus.UNAUTHORIZED, None
         if self._is_closed:
@@ -682,7 +683,7 @@ class WebSocketBinaryHandler:
         for stream in (EVERYONE, COMMANDS, PRESENCE):
             await self._backplane.join(stream, now)
         self._files.start()
-        self._audit.start()
+        self.audit.start()
         self._presence.start()
         if self._seals is not None:
             self._rotation = asyncio.create_task(KeyRounds(self._seals, self._rights, self._connections).run())

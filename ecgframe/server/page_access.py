@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import NamedTuple
 
+from .audit import Audit
 from .hooks import Hooks
-from .identity import expiry_of
+from .identity import expiry_of, name_of
 from .link import Request
 from .logs import log_failure
 
@@ -33,14 +34,16 @@ class PageAccess:
         hooks: hooks of the handler.
         from_proxy: returns a request with the address of the peer behind the trusted proxies.
         wall_clock_us: returns microseconds since 1970, strictly increasing.
+        audit: records what is refused.
     """
 
     def __init__(
-        self, hooks: Hooks, from_proxy: Callable[[Request], Request], wall_clock_us: Callable[[], int]
+        self, hooks: Hooks, from_proxy: Callable[[Request], Request], wall_clock_us: Callable[[], int], audit: Audit
     ) -> None:
         self._hooks = hooks
         self._from_proxy = from_proxy
         self._wall_clock_us = wall_clock_us
+        self._audit = audit
 
     async def identify(self, request: Request) -> Asker:
         """Return who sent a request."""
@@ -54,15 +57,30 @@ class PageAccess:
             is_known = False
         return Asker(request, is_known, identity)
 
-    async def streams(self, request: Request, streams: Sequence[str]) -> tuple[HTTPStatus, list[str]]:
+    def refuse_origin(self, request: Request) -> None:
+        """Record that a web page of another origin may not open a WebSocket."""
+        peer = self._from_proxy(request).peer
+        origin = request.headers.get("origin", "")
+        self._audit.page_refused(peer, None, request.path, HTTPStatus.FORBIDDEN, origin)
+
+    async def streams(
+        self, request: Request, streams: Sequence[str], *, is_part: bool = False
+    ) -> tuple[HTTPStatus, list[str]]:
         """Return the status for a request for the list of streams, and the names that may be seen.
 
-        The status is 401 if ``authenticate`` refuses. Otherwise, ``visible_streams`` decides which names these are;
-        without that hook, all.
+        Args:
+            request: the request.
+            streams: all names.
+            is_part: whether the list is a part of a page that is answered without it, too: then the audit log has no
+                record of a refusal.
+
+        Returns:
+            401 if ``authenticate`` refuses. Otherwise, 200, and the names that ``visible_streams`` selects: all without
+            that hook.
         """
         asker = await self.identify(request)
         if not asker.is_known:
-            return HTTPStatus.UNAUTHORIZED, []
+            return self._refuse(asker, HTTPStatus.UNAUTHORIZED, is_part=is_part), []
         return HTTPStatus.OK, await self._hooks.listed(asker.request, asker.identity, streams)
 
     async def metrics(self, request: Request) -> HTTPStatus:
@@ -72,6 +90,12 @@ class PageAccess:
         """
         asker = await self.identify(request)
         if not asker.is_known:
-            return HTTPStatus.UNAUTHORIZED
+            return self._refuse(asker, HTTPStatus.UNAUTHORIZED)
         is_granted = await self._hooks.grants_metrics(asker.request, asker.identity)
-        return HTTPStatus.OK if is_granted else HTTPStatus.FORBIDDEN
+        return HTTPStatus.OK if is_granted else self._refuse(asker, HTTPStatus.FORBIDDEN)
+
+    def _refuse(self, asker: Asker, status: HTTPStatus, *, is_part: bool = False) -> HTTPStatus:
+        if not is_part:
+            person = name_of(asker.identity) if asker.is_known else None
+            self._audit.page_refused(asker.request.peer, person, asker.request.path, status)
+        return status

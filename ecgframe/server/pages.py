@@ -155,6 +155,7 @@ class Pages:
         if self._origins.admits(origin, request.headers.get("host", "")):
             return None
         logger.warning("refused a WebSocket of a page from %s", origin, extra={"origin": origin})
+        self._handler.page_access.refuse_origin(request)
         return Answer(HTTPStatus.FORBIDDEN, REFUSED_ORIGIN.format(origin=printable(origin)).encode())
 
     async def _page(self, request: Request, mount: str, secure: bool) -> Answer:
@@ -166,7 +167,7 @@ class Pages:
         if path == STREAMS:
             return await self._list(request)
         if path == "/" and "text/html" not in headers.get("accept", ""):
-            status, names = await self._handler.page_access.streams(request, self._streams)
+            status, names = await self._handler.page_access.streams(request, self._streams, is_part=True)
             listed = ["Streams:", *[f"  {printable(name)}" for name in names]]
             if status is not HTTPStatus.OK:
                 listed = ["Streams: only with a token (Authorization: Bearer TOKEN)"]

@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol
 
 from ..background.threads import DECODED_AT_ONCE, in_thread, let_go
 from ..codec import Message
-from ..errors import InvalidDataFormat, RateLimitExceeded
+from ..errors import InvalidDataFormat, PermissionDenied, RateLimitExceeded
 from ..protocol import ErrorCode, Flag, MessageType
 from ..session import (
     Event,
@@ -111,7 +111,11 @@ class Requests:
         """Give the message to the application, once it has all earlier ones of the peer."""
         if self._hooks.on_message is not None:
             await wait_for_turn()
-            await self._hooks.on_message(connection.info, message)
+            try:
+                await self._hooks.on_message(connection.info, message)
+            except PermissionDenied as denied:
+                connection.audit.denied("message", None, denied.code)
+                raise
         elif message.nbytes > DECODED_AT_ONCE:  # freeing many objects takes long: do it in a thread
             in_thread(let_go, message.data)
 

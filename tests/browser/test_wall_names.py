@@ -7,6 +7,7 @@ import time
 from browser.accessibility import check_accessible, with_axe
 from browser.ward import Ward
 from ecgframe import MessageType
+from ecgframe.tools.audit_log import AuditLog, read_audit_log
 
 ASYSTOLE = {"kind": "asystole", "severity": "critical", "message": "no beat", "lead": "II"}
 
@@ -59,3 +60,23 @@ def test_the_address_names_the_beds_and_their_monitors_too(open_wall):
         wall.page.keyboard.press("b")
         wall.tile("ecg/1").locator(".who", has_text="hidden").wait_for()
         wall.page.keyboard.press("b")
+
+
+def test_pauses_and_acknowledgements_are_in_the_audit_log(open_wall, tmp_path):
+    with AuditLog(tmp_path / "audit.jsonl"), Ward(1, file=tmp_path / "alarms.json", user="ward 7").running() as ward:
+        wall = open_wall(ward.port)
+        wall.wait("s.takesAcknowledgements === true")
+        alarm(ward)
+        wall.wait("alarms.length === 1 && alarms[0].isSignalling")
+        wall.sign("Ada")
+        wall.page.click("#pause")
+        wall.page.click("#pause")
+        wall.tile("ecg/1").locator("button").click()
+        wall.wait("alarms[0].acknowledged?.by === 'Ada (signed in as ward 7)'")
+        wall.check_quiet()
+    told = [record for record in read_audit_log(tmp_path / "audit.jsonl") if record.get("by")]
+    assert [record["event"] for record in told] == ["paused", "paused", "acknowledged"]
+    assert {record["by"] for record in told} == {"Ada (signed in as ward 7)"}
+    assert {record["person"] for record in told} == {"ward 7"}
+    assert [round(record["seconds"]) for record in told[:2]] == [120, 0]
+    assert (told[2]["stream"], told[2]["kind"]) == ("ecg/1", "asystole")

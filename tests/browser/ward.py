@@ -49,6 +49,7 @@ class Ward(LoopThread):
         file: keeps alarms over a restart; None to take no acknowledgements.
         has_alarms: whether alerts are passed on at all.
         user: name of the identity of every connection; None for none.
+        scale: factor of the signal; with 10, the traces of the wall reach the edges of their room.
 
     Attributes:
         silent: beds that send nothing for now.
@@ -68,6 +69,7 @@ class Ward(LoopThread):
         file: Path | None = None,
         has_alarms: bool = True,
         user: str | None = None,
+        scale: float = 1.0,
     ) -> None:
         super().__init__()
         self.names = [f"ecg/{number}" for number in range(1, beds + 1)]
@@ -82,6 +84,7 @@ class Ward(LoopThread):
         self._file = file
         self._has_alarms = has_alarms
         self._user = user
+        self._scale = scale
         self._handler: WebSocketBinaryHandler | None = None
         self._alarms: Alarms | None = None
 
@@ -139,7 +142,7 @@ class Ward(LoopThread):
 
     async def _play(self) -> None:
         loop = asyncio.get_running_loop()
-        signal = beats(len(self._leads))
+        signal = np.float32(self._scale) * beats(len(self._leads))
         length = signal.shape[1] // SAMPLES
         begun, wall = loop.time(), time.time()
         for number in count():

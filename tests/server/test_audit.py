@@ -7,6 +7,8 @@ import json
 import logging
 import random
 import time
+import urllib.error
+import urllib.request
 from collections import Counter
 from contextlib import AsyncExitStack
 
@@ -18,11 +20,17 @@ from ecgframe import MessageType, ProtocolError
 from ecgframe.audit_events import Event
 from ecgframe.foreign_text import printable
 from ecgframe.server import Limits, WebSocketBinaryHandler, audit
+from ecgframe.server.adapters.websockets import serve as websockets_server
+from ecgframe.server.alarms import Alarms
+from ecgframe.server.audit_repeats import ADDRESSES, Repeats
+from ecgframe.server.origins import Origins
+from ecgframe.server.pages import Pages
 from ecgframe.session import Settings
 from ecgframe.tools import ToolError
 from ecgframe.tools.audit_log import AuditLog, Span, read_audit_log, spans
 
 ECG = MessageType.ECG_DATA
+ALERT = MessageType.ANOMALY_ALERT
 BEAT = {"signal": [[1, 2]], "sampling_rate": 250, "leads": ["the lead of nobody"]}
 PERSONS = ["ann", "bob", "eve"]
 STREAMS = ["ecg/1", "ecg/2", "ecg/3"]
@@ -244,3 +252,156 @@ def test_a_line_that_is_no_record_is_named(tmp_path):
         list(read_audit_log(path))
     path.write_text(f"{good}\n{good[:20]}")  # the disk was full, or the machine lost its power
     assert len(list(read_audit_log(path))) == 1
+
+
+# --- alarms and pages ---
+
+ASYSTOLE = {"kind": "asystole", "severity": "critical", "timestamp": 1000.5, "start": 996.0, "source": "ecg/1"}
+PAUSE = {"kind": "pause", "severity": "info", "timestamp": 1000.5}
+
+
+def test_what_persons_do_about_alarms_is_recorded(log):
+    """Acknowledgements, pauses and limits, and those that are refused, over real connections."""
+    limits = {"rate_high": 120.0, "rate_low": float("nan"), "asystole": 5.0, "lead_off": 1.0}
+
+    async def may_acknowledge(connection, stream):
+        return connection.identity == "ann"
+
+    async def authenticate(request):
+        return request.bearer_token
+
+    async def conversation():
+        alarms = Alarms(may_acknowledge=may_acknowledge)
+        served = WebSocketBinaryHandler(
+            authenticate=authenticate, authorize=alarms.authorize, on_message=alarms.on_message
+        )
+        alarms.attach(served)
+        async with serving(served) as port:
+            for person in ("ann", "eve"):
+                async with impatient(url_of(port), token=person, on_error=lambda error: None) as client:
+                    for type, data in (
+                        (ALERT, {**ASYSTOLE, "acknowledged_by": "Ada"}),
+                        (MessageType.FEATURE_DATA, {"features": limits, "source": "ecg/2", "set_by": "Ada"}),
+                        (ALERT, {**PAUSE, "paused_seconds": 120.0, "paused_by": "Ada"}),
+                        (ALERT, {**PAUSE, "paused_seconds": 0}),
+                    ):
+                        await client.send_message(type, data, acknowledged=True)
+                    if person == "ann":
+                        ids = [connection.id for connection in served.connections()]
+            return alarms._book.alarms()[0].alarm, ids[0]
+
+    alarm, connection = run(conversation())
+    [acknowledged] = events(log, Event.ACKNOWLEDGED)
+    assert {name: acknowledged[name] for name in ("person", "by", "stream", "alarm", "kind", "severity", "began")} == {
+        "person": "ann",
+        "by": "Ada (signed in as ann)",
+        "stream": "ecg/1",
+        "alarm": alarm,
+        "kind": "asystole",
+        "severity": "critical",
+        "began": 996.0,
+    }
+    assert acknowledged["connection"] == connection
+    assert acknowledged["peer"].startswith("127.0.0.1:")
+    assert abs(acknowledged["at"] - time.time()) < 60
+    [changed] = events(log, Event.LIMITS)
+    assert (changed["person"], changed["by"], changed["stream"]) == ("ann", "Ada (signed in as ann)", "ecg/2")
+    assert changed["limits"] == limits | {"rate_low": None}
+    pauses = [(record["person"], record["by"], record["seconds"]) for record in events(log, Event.PAUSED)]
+    assert pauses == [
+        ("ann", "Ada (signed in as ann)", 120.0),
+        ("ann", "ann", 0.0),
+        ("eve", "Ada (signed in as eve)", 120.0),
+        ("eve", "eve", 0.0),
+    ]
+    denied = events(log, Event.DENIED)
+    assert {(record["person"], record["action"], record["code"]) for record in denied} == {("eve", "message", 0x203)}
+    assert sum(record["times"] for record in denied) == 2
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"paused_seconds": -1},
+        {"paused_seconds": True},
+        {"paused_seconds": float("nan")},
+        {"paused_seconds": 1e9},
+        {"paused_seconds": 1, "paused_by": "x" * 81},
+        {"paused_seconds": 1, "paused_by": 7},
+    ],
+)
+def test_an_invalid_pause_is_refused(log, wrong):
+    async def conversation():
+        alarms, refused = Alarms(), []
+        served = WebSocketBinaryHandler(authorize=alarms.authorize, on_message=alarms.on_message)
+        alarms.attach(served)
+        async with serving(served) as port, impatient(url_of(port), on_error=refused.append) as client:
+            await client.send_message(ALERT, PAUSE | wrong, acknowledged=True)
+        return [error.code for error in refused]
+
+    assert run(conversation()) == [0x200]
+    assert events(log, Event.PAUSED) == []
+
+
+def test_refused_requests_of_pages_are_recorded_once_a_second(log):
+    pytest.importorskip("prometheus_client")
+
+    async def authenticate(request):
+        return request.bearer_token or False
+
+    async def may_see_metrics(request, identity):
+        return identity == "ann"
+
+    def get(url, **headers):
+        try:
+            with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=30) as answer:
+                return answer.status
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code
+
+    async def conversation():
+        served = WebSocketBinaryHandler(authenticate=authenticate, may_see_metrics=may_see_metrics)
+        async with served:
+            pages = Pages(served, ["ecg/1"], Origins((), host="127.0.0.1"))
+            async with websockets_server(served, "127.0.0.1", 0, process_request=pages) as server:
+                url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+                async def ask(path, **headers):
+                    return await asyncio.to_thread(get, f"{url}{path}", **headers)
+
+                assert await ask("/streams", Authorization="Bearer ann") == 200
+                assert await ask("/metrics", Authorization="Bearer ann") == 200
+                assert await ask("/") == 200  # without its list
+                assert events(log, Event.PAGE_REFUSED) == []
+                assert await ask("/metrics", Authorization="Bearer eve") == 403
+                for _ in range(3):
+                    assert await ask("/streams") == 401
+                assert await ask("/ws", Origin="https://evil.example") == 403
+
+    began = time.monotonic()
+    run(conversation())
+    told = events(log, Event.PAGE_REFUSED)
+    assert len(told) <= 2 + (time.monotonic() - began)
+    assert (told[0]["person"], told[0]["page"], told[0]["status"]) == ("eve", "/metrics", 403)
+    assert (told[-1]["person"], told[-1]["page"], told[-1]["status"]) == (None, "/ws", 403)
+    assert told[-1]["origin"] == "https://evil.example"
+    assert all(record["peer"].startswith("127.0.0.1") for record in told)
+    assert sum(record["times"] for record in told) == 5
+
+
+def test_refusals_of_many_addresses_are_bounded_and_all_recorded():
+    told = []
+    repeats = Repeats(told.append)
+    for round in range(3):
+        for peer in range(2 * ADDRESSES):
+            repeats.note(peer, {"peer": peer}, 0.1 * round)
+    repeats.flush()
+    assert sum(record["times"] for record in told) == 6 * ADDRESSES
+    assert len(repeats._by_key) == 0
+
+    told.clear()
+    for tenth in range(35):
+        repeats.note("one", {"peer": "one"}, tenth / 10)
+    repeats.flush()
+    assert [record["times"] for record in told] == [1, 10, 10, 10, 4]

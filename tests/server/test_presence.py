@@ -190,10 +190,10 @@ def test_all_servers_answer_or_are_missed():
         async with AsyncExitStack() as stack, two_servers(stack) as (one, other, wire):
             answer = await one.watchers(STREAM)
             assert (names(answer), answer[2:]) == ([(STREAM, "ann")], (2, 0, True))
-            assert {watcher.server for watcher in answer.watchers} == {other._audit.run}
+            assert {watcher.server for watcher in answer.watchers} == {other.audit.run}
             wire.ends[1].is_cut = True  # it is killed, or hangs
             assert await one.watchers(STREAM) == ((), 0, 1, 1, False)
-            one._presence._servers[other._audit.run] -= presence.GONE_AFTER
+            one._presence._servers[other.audit.run] -= presence.GONE_AFTER
             assert await one.watchers(STREAM) == ((), 0, 1, 0, True)
             wire.ends[0].is_cut = True
             assert not (await one.watchers(STREAM)).is_everywhere

@@ -126,6 +126,7 @@ export interface RecordTemplate {
 
 /** The templates for decoding records of version 4. The caller keeps them, not the handler. */
 export interface TemplateBook {
+  /** Returns the template with this number of a stream; undefined if there is none. */
   get(streamId: number, template: number): RecordTemplate | undefined;
 }
 

@@ -20,6 +20,7 @@ export type { NdArrayForm } from "./messagepack-writer.js";
 export { NdArray, type Samples } from "./ndarray.js";
 export { Uuid } from "./uuid.js";
 
+/** How a value is packed. */
 export interface PackOptions {
   /** Form in which arrays are packed; `"list"` by default. */
   readonly ndarray?: NdArrayForm;

@@ -46,6 +46,7 @@ import { isOfStream, readOfStream } from "./stream-messages.js";
 
 export type * from "./frame-reader.js";
 
+/** What a handler encodes, and what it accepts. */
 export interface ProtocolHandlerOptions extends FrameReaderOptions {
   /** Version of the frames that it encodes. */
   readonly version?: Version;
@@ -57,6 +58,7 @@ export interface ProtocolHandlerOptions extends FrameReaderOptions {
   readonly ndarray?: NdArrayForm;
 }
 
+/** How one message is encoded. */
 export interface EncodeOptions {
   readonly version?: Version;
   /** PRIORITY, BROADCAST and ACK_REQUIRED, from version 3 on. */
@@ -73,6 +75,7 @@ export interface EncodeOptions {
   readonly sequence?: number;
 }
 
+/** When payloads are compressed, and how. */
 export interface Compression {
   /** Payloads up to this size in bytes are sent uncompressed; larger ones compressed, if that makes them smaller. */
   readonly threshold?: number;

@@ -62,6 +62,7 @@ export interface Content {
   readonly fields: RecordFields;
 }
 
+/** How a record is encoded. */
 export interface EncodeRecordOptions {
   /** True if the receiver supports the filter DELTA. It is used if it makes the record shorter. */
   readonly delta?: boolean;

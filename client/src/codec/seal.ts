@@ -103,6 +103,7 @@ export interface Keyring {
   find(keyId: number): Key | null;
 }
 
+/** For how long the keys of a file open messages. */
 export interface StoredKeysOptions {
   /** Seconds after its end in which a key still opens messages; by default for ever. */
   readonly opensAfter?: number;

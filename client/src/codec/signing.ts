@@ -268,8 +268,8 @@ export class Verifier {
   /**
    * Verifies a payload with a trailer.
    *
-   * @param unfiltered the record without filter, where the payload is a record with one
-   * @param required whether an unknown signer is refused
+   * @param options `unfiltered`: the record without filter, where the payload is a record with one; `required`: whether an
+   *   unknown signer is refused
    * @throws ProtocolError 0x200, check 11, for less than 72 bytes; 0x202, check 14, reason "signature" or "signer"
    */
   async verify(

@@ -18,6 +18,7 @@ export class Uuid {
     return this.#text;
   }
 
+  /** Returns the UUID as text. */
   toJSON(): string {
     return this.#text;
   }

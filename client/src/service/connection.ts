@@ -16,16 +16,23 @@ export interface WebSocketLike {
   binaryType: string;
   readonly bufferedAmount: number;
   readonly readyState: number;
+  /** Called when it is open. */
   onopen: ((event: never) => void) | null;
+  /** Called with each message. */
   onmessage: ((event: never) => void) | null;
+  /** Called when it is closed. */
   onclose: ((event: never) => void) | null;
+  /** Called when it fails. */
   onerror: ((event: never) => void) | null;
+  /** Sends a message. */
   send(data: Uint8Array<ArrayBuffer>): void;
+  /** Begins to close it. */
   close(code?: number, reason?: string): void;
   /** Ends the connection without a close frame; not available in browsers. */
   terminate?(): void;
 }
 
+/** The class of the WebSockets of a service, such as that of the package `ws`. */
 export type WebSocketConstructor = new (url: string, protocols?: string[]) => WebSocketLike;
 
 /** The sealed streams of a service, with what opens their frames. */

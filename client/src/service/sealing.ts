@@ -30,6 +30,7 @@ const DIGESTS_KEPT = 4096;
 /** Keys of one stream from answers that are kept; the oldest is forgotten. */
 const KEYS_KEPT = 16;
 
+/** Which keys open the sealed streams of a service. */
 export interface SealingOptions {
   /**
    * Keys of the application. The keys that a server hands out are ignored for streams that have keys here, and these streams

@@ -22,6 +22,7 @@ export type StreamMessage = Message<Record<string, unknown>>;
  */
 export type StreamCallback = (message: StreamMessage) => unknown;
 
+/** Where a subscription begins, and what it tells beside messages. */
 export interface SubscribeOptions {
   /**
    * Where to resume: the timestamp of the last message that the application has, in microseconds since 1970, as in
@@ -52,6 +53,7 @@ export interface SubscribeOptions {
   readonly onGap?: (gap: Gap) => void;
 }
 
+/** `asked` until the server has answered; `denied` if it does not permit the stream, or not any more. */
 export type SubscriptionStatus = "asked" | "subscribed" | "unsubscribed" | "denied" | "closed";
 
 /** The messages of one stream, each once and in order, except that urgent ones overtake, over any number of connections. */

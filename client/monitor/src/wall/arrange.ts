@@ -20,8 +20,8 @@ export interface Arrangement {
 export const MOST_BEDS = 64;
 /** Width of a tile divided by its height, at best. */
 const FORM = 2.4;
-/** Smallest width and height of a tile; a wall of more tiles scrolls. */
-export const LEAST = { width: 220, height: 104 };
+/** Smallest width and height of a tile, which has room for a trace beside an alarm; a wall of more tiles scrolls. */
+export const LEAST = { width: 220, height: 120 };
 
 /** Arrange `count` tiles in a room, with `gap` between them. Lengths are CSS pixels. */
 export function arrange(count: number, width: number, height: number, gap: number): Arrangement {

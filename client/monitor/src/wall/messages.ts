@@ -26,6 +26,8 @@ export type ToWorker =
       readonly asked: readonly string[];
       readonly colours: Colours;
     }
+  /** The room of the traces of each bed, after that of some has changed. */
+  | { readonly kind: "boxes"; readonly boxes: readonly Box[] }
   /** Connect at once. */
   | { readonly kind: "reconnect" }
   /** Connect at once, with another token. */

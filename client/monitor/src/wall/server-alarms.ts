@@ -61,6 +61,17 @@ export function acknowledgementOf(alarm: Alarm, { by, at }: Acknowledgement): Re
   };
 }
 
+/** The payload of an ANOMALY_ALERT that tells the server that this page pauses its sound: for how many seconds, 0 for the end. */
+export function pauseMessage(seconds: number, by: string, at: number): Record<string, unknown> {
+  return {
+    kind: "pause",
+    severity: "info",
+    timestamp: at,
+    paused_seconds: seconds,
+    paused_by: by.slice(0, LONGEST_NAME),
+  };
+}
+
 /** The payload of FEATURE_DATA that sets the limits of a bed. It has no stream: it is for the server. */
 export function limitsMessage(bed: string, limits: Limits, by: string): Record<string, unknown> {
   return { features: limitsToFeatures(limits), source: bed, ...(by === "" ? {} : { set_by: by }) };

@@ -14,6 +14,7 @@ import type { ServerClock } from "../age.js";
 import { OTHER_KINDS } from "../channels.js";
 import { Pace } from "../pace.js";
 import { isRefusal } from "../refusal.js";
+import type { Box } from "./arrange.js";
 import { Bed, type Moment } from "./bed.js";
 import { chooseLeads } from "./leads.js";
 import type { FromWorker, ToWorker } from "./messages.js";
@@ -37,7 +38,7 @@ const OVERLAP = 5;
 /** Number of streams whose alerts are followed one by one; with 64 beds, as many as a server permits by default. */
 const MOST_FOLLOWED = 190;
 
-const NOWHERE = { x: 0, y: 0, width: 0, height: 0 };
+const NOWHERE: Box = { x: 0, y: 0, width: 0, height: 0 };
 
 type Layout = Extract<ToWorker, { kind: "layout" }>;
 
@@ -92,6 +93,7 @@ export class Station {
   handle(message: Exclude<ToWorker, { kind: "start" }>): void {
     if (message.kind === "beds") this.#show(message.names, message.listed);
     else if (message.kind === "layout") this.#arrange(message);
+    else if (message.kind === "boxes") this.#moveTraces(message.boxes);
     else if (message.kind === "reconnect") this.#reconnect();
     else if (message.kind === "token") {
       this.#token = message.token;
@@ -300,6 +302,22 @@ export class Station {
     }
   }
 
+  /** Draw the traces anew whose room has changed; the others go on. */
+  #moveTraces(boxes: readonly Box[]): void {
+    const layout = this.#layout;
+    if (layout === null) return;
+    this.#layout = { ...layout, boxes };
+    this.#context.setTransform(layout.ratio, 0, 0, layout.ratio, 0, 0);
+    this.#context.fillStyle = layout.colours.ground;
+    for (const [index, { bed, strip }] of [...this.#places.values()].entries()) {
+      const before = layout.boxes[index] ?? NOWHERE;
+      const box = boxes[index] ?? NOWHERE;
+      if (isSame(before, box)) continue;
+      this.#context.fillRect(before.x, before.y, before.width, before.height);
+      strip.place(box, bed.leads);
+    }
+  }
+
   #draw(): void {
     requestAnimationFrame(() => this.#draw());
     const layout = this.#layout;
@@ -337,6 +355,10 @@ export class Station {
     bed.leads = leads;
     strip.place(layout.boxes[index], leads);
   }
+}
+
+function isSame(one: Box, other: Box): boolean {
+  return one.x === other.x && one.y === other.y && one.width === other.width && one.height === other.height;
 }
 
 function streamOf({ data }: Message): string {

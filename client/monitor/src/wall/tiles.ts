@@ -11,14 +11,12 @@ import { shape } from "./shapes.js";
 /** CSS pixels between two tiles. */
 const GAP = 4;
 const NO_RATE = "––";
-/** The room of the traces in a tile: below the line with the label, and beside the rate. */
-const HEAD = 24;
-const FOOT = 20;
-const SIDE = 76;
 
 interface Tile {
   readonly box: HTMLElement;
   readonly link: HTMLAnchorElement;
+  /** The room of the traces, which nothing covers. */
+  readonly traces: HTMLElement;
   readonly rate: HTMLElement;
   readonly leads: HTMLElement;
   readonly condition: HTMLElement;
@@ -42,25 +40,31 @@ export interface TileActions {
 export class Tiles {
   #arrangement: Arrangement = { columns: 1, rows: 1, width: 1, height: 1 };
   readonly #tiles = new Map<string, Tile>();
+  /** Tells when the room of the traces of a tile changes, since an alarm begins or ends. */
+  readonly #changes: ResizeObserver;
   /** True if beds and patients are not shown. */
   areLabelsHidden = false;
 
   /**
    * @param room holds the tiles.
    * @param scroller scrolls if they are more than fit.
+   * @param onChange is called when the traces of a tile have more or less room.
    */
   constructor(
     readonly room: HTMLElement,
     readonly scroller: HTMLElement,
     readonly actions: TileActions,
+    onChange: () => void,
   ) {
+    this.#changes = new ResizeObserver(onChange);
     room.addEventListener("keydown", (event) => this.#move(event));
   }
 
   /** Show these beds, in this order. */
   show(names: readonly string[]): void {
-    for (const [name, { box }] of [...this.#tiles]) {
+    for (const [name, { box, traces }] of [...this.#tiles]) {
       if (names.includes(name)) continue;
+      this.#changes.unobserve(traces);
       box.remove();
       this.#tiles.delete(name);
     }
@@ -81,13 +85,18 @@ export class Tiles {
     this.room.style.gridAutoRows = `${found.height}px`;
     this.room.style.gap = `${GAP}px`;
     this.room.classList.toggle("low", found.height < 150);
-    const boxes = Array.from({ length: count }, (_, place) => ({
-      x: (place % found.columns) * (found.width + GAP) + 2,
-      y: Math.floor(place / found.columns) * (found.height + GAP) + HEAD,
-      width: Math.max(1, found.width - SIDE - 4),
-      height: Math.max(1, found.height - HEAD - FOOT),
-    }));
-    return { width, height: Math.max(height, found.rows * (found.height + GAP) - GAP), boxes };
+    return { width, height: Math.max(height, found.rows * (found.height + GAP) - GAP), boxes: this.boxes() };
+  }
+
+  /** Returns the rooms of the traces, from the corner of the canvas. */
+  boxes(): Box[] {
+    const origin = this.room.getBoundingClientRect();
+    return [...this.#tiles.values()].map(({ traces }) => {
+      const found = traces.getBoundingClientRect();
+      const [x, y] = [Math.ceil(found.left - origin.left), Math.ceil(found.top - origin.top)];
+      const [right, bottom] = [Math.floor(found.right - origin.left), Math.floor(found.bottom - origin.top)];
+      return { x, y, width: Math.max(1, right - x), height: Math.max(1, bottom - y) };
+    });
   }
 
   /** True if a tile is high enough for two leads. */
@@ -149,15 +158,23 @@ export class Tiles {
     link.href = this.actions.address(name);
     link.target = "_blank";
     link.rel = "noopener";
+    const head = make("div", "", "head");
     const title = make("h2", name, "name");
     title.title = name;
-    const condition = make("p", "Connecting", "text condition");
-    const who = make("p", "", "text who");
+    const condition = make("p", "Connecting", "condition");
+    const who = make("p", "", "who");
     who.hidden = true;
-    const rate = make("p", NO_RATE, "text rate");
-    const leads = make("p", "", "text leads");
-    const numbers = make("p", "", "text numbers");
-    const gap = make("p", "", "text gap");
+    head.append(title, who, condition);
+    const traces = make("div", "", "traces");
+    this.#changes.observe(traces);
+    const side = make("div", "", "side");
+    const rate = make("p", NO_RATE, "rate");
+    const leads = make("p", "", "leads");
+    side.append(rate, leads);
+    const foot = make("div", "", "foot");
+    const numbers = make("p", "", "numbers");
+    const gap = make("p", "", "gap");
+    foot.append(numbers, gap);
     const alarm = make("div", "", "alarm");
     alarm.hidden = true;
     const alarmShape = make("span", "", "shape");
@@ -168,8 +185,8 @@ export class Tiles {
     acknowledge.setAttribute("aria-label", `Acknowledge the alarms of ${name}`);
     acknowledge.addEventListener("click", () => this.actions.acknowledge(name));
     alarm.append(alarmShape, alarmText, acknowledge);
-    box.append(link, title, condition, who, rate, leads, numbers, gap, alarm);
-    return { box, link, rate, leads, condition, who, numbers, gap, alarm, alarmShape, alarmText, acknowledge };
+    box.append(link, head, traces, side, foot, alarm);
+    return { box, link, traces, rate, leads, condition, who, numbers, gap, alarm, alarmShape, alarmText, acknowledge };
   }
 
   /** The arrow keys go from tile to tile. */

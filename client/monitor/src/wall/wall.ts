@@ -23,7 +23,7 @@ import { DEFAULT_LIMITS, isMutedBy, type Limits, LimitWatch } from "./limits.js"
 import { LimitsDialog } from "./limits-dialog.js";
 import { badgeOf, linkInWords } from "./link-words.js";
 import type { FromWorker, LinkReport, PaceReport, ToWorker } from "./messages.js";
-import { acknowledgementOf, limitsMessage, readLimits, readList } from "./server-alarms.js";
+import { acknowledgementOf, limitsMessage, pauseMessage, readLimits, readList } from "./server-alarms.js";
 import { shape } from "./shapes.js";
 import { Sound } from "./sound.js";
 import { Tiles } from "./tiles.js";
@@ -68,11 +68,16 @@ who.addEventListener("change", () => localStorage.setItem(KEYS.who, who.value.tr
 
 const worker = startWorker();
 const tell = (message: ToWorker, transfer: Transferable[] = []): void => worker?.postMessage(message, transfer);
-const tiles = new Tiles(element("tiles", HTMLElement), element("scroller", HTMLElement), {
-  address: monitorOf,
-  bedOf: given,
-  acknowledge: (bed) => acknowledge(book.signalling(unixSeconds()).filter(({ stream }) => stream === bed)),
-});
+const tiles = new Tiles(
+  element("tiles", HTMLElement),
+  element("scroller", HTMLElement),
+  {
+    address: monitorOf,
+    bedOf: given,
+    acknowledge: (bed) => acknowledge(book.signalling(unixSeconds()).filter(({ stream }) => stream === bed)),
+  },
+  () => tell({ kind: "boxes", boxes: tiles.boxes() }),
+);
 tiles.areLabelsHidden = areLabelsHidden(localStorage);
 const history = new HistoryPanel(book, unixSeconds, acknowledge, layOut);
 const limitsDialog = new LimitsDialog(limitsOf, (bed, chosen) => {
@@ -394,7 +399,12 @@ const turnSound = (): void => {
   showSound();
 };
 const pauseSound = (): void => {
-  sound.plan.togglePause(performance.now() / 1000);
+  const now = performance.now() / 1000;
+  sound.plan.togglePause(now);
+  if (takesAcknowledgements === true) {
+    const data = pauseMessage(sound.plan.left(now), who.value.trim(), unixSeconds());
+    tell({ kind: "send", type: MessageType.ANOMALY_ALERT, data });
+  }
   showSound();
 };
 const openLimits = (): void => limitsDialog.open(beds, tiles.focused);
