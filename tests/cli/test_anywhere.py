@@ -39,7 +39,12 @@ ENCODINGS = ["cp1252", "ascii", "latin-1", "cp437", "utf-8"]
 
 RUN_ALL = """
 import json, os, sys, traceback
-blocked, commands = json.loads(sys.argv[1])
+blocked, watched, commands = json.loads(sys.argv[1])
+wanted = set(watched) & set(sys.modules)
+class Watch:
+    def find_spec(name, path=None, target=None):
+        wanted.update({name.partition(".")[0]} & set(watched))
+sys.meta_path.insert(0, Watch)
 sys.modules.update(dict.fromkeys(blocked))
 import asyncio, numpy, ecgframe  # what the commands share is imported once, for all children
 if not {"typer", "rich"} & set(blocked):
@@ -57,7 +62,7 @@ for command in commands:
             print("code", 0 if code is None else code if isinstance(code, int) else f"1 {code}", flush=True)
         except BaseException:
             print("Traceback within", command, traceback.format_exc(), flush=True)
-        sys.stdout.flush()
+        print("wanted", *sorted(wanted), flush=True)
         os._exit(0)
     os.waitpid(child, 0)
 """
@@ -66,8 +71,14 @@ for command in commands:
 
 def run_all(commands, *, blocked=(), folder, environment=None):
     """Return the output of each command, with its exit code."""
+    return [part.rpartition(b"wanted")[0] for part in run_watched(commands, blocked, folder, environment)]
+
+
+def run_watched(commands, blocked, folder, environment=None):
+    """Return the output of each command, with its exit code, and which optional libraries it tried to import."""
+    arguments = json.dumps([list(blocked), OPTIONAL, [list(map(str, one)) for one in commands]])
     done = subprocess.run(
-        [sys.executable, "-P", "-c", RUN_ALL, json.dumps([list(blocked), [list(map(str, one)) for one in commands]])],
+        [sys.executable, "-P", "-c", RUN_ALL, arguments],
         check=False,
         cwd=folder,
         env=os.environ | ENVIRONMENT | (environment or {}),
@@ -83,14 +94,26 @@ def run_all(commands, *, blocked=(), folder, environment=None):
 
 @pytest.fixture
 def folder(tmp_path):
+    return filled(tmp_path)
+
+
+def filled(folder):
+    """Write what the commands read."""
     signal = np.round(100 * np.sin(np.arange(800) / 9)).astype("int16").reshape(2, 400)
     data = {"signal": signal, "sampling_rate": 400, "leads": ["Ableitung_Ü", "心電図"], "units": "µV", "stream": "Ü"}
-    (tmp_path / "a.frames").write_bytes(encode(MessageType.ECG_DATA, data))
-    with (tmp_path / "a.csv").open("wb") as file:
+    (folder / "a.frames").write_bytes(encode(MessageType.ECG_DATA, data))
+    with (folder / "a.csv").open("wb") as file:
         write_record(Record(signal, 400, ("Ü", "II"), "µV", (1, 1), (0, 0)), file, ".csv")
-    with (tmp_path / "Ü心.npz").open("wb") as file:
+    with (folder / "Ü心.npz").open("wb") as file:
         write_record(toy_ecg(), file, ".npz")
-    return tmp_path
+    (folder / "e.jsonl").write_text("")
+    (folder / "audit.jsonl").write_text("")
+    (folder / "r.hea").write_text("r 1 250 2\nr.dat 16 200/mV 16 0 40 0 0 II\n")
+    (folder / "r.dat").write_bytes(bytes(4))
+    (folder / "r.edf").write_bytes(b"0       " + bytes(300))
+    (folder / "r.dcm").write_bytes(bytes(128) + b"DICM")
+    (folder / "a.pcap").write_bytes(bytes.fromhex("d4c3b2a1020004000000000000000000ffff000001000000"))
+    return folder
 
 
 @pytest.mark.slow
@@ -143,7 +166,11 @@ def commands_of_the_table():
         ],
         "decode": [("a.frames",)],
         "verify": [("a.frames", "--signer", "00" * 32)],
-        "serve": [("a.csv", "--host", "192.0.2.1"), ("a.csv", "--redis", "redis://127.0.0.1:1", "--host", "192.0.2.1")],
+        "serve": [
+            ("a.csv", "--host", "192.0.2.1"),
+            ("a.csv", "--redis", "redis://127.0.0.1:1", "--host", "192.0.2.1"),
+            ("a.csv", "--nats", "nats://127.0.0.1:1", "--host", "192.0.2.1"),
+        ],
         "watch": [("ws://127.0.0.1:1/ws", "a")],
         "record": [("ws://127.0.0.1:1/ws", "a", "-o", "a.edf"), ("ws://127.0.0.1:1/ws", "a", "-o", "a.hea")],
         "bridge": [("lsl", "out", "ws://127.0.0.1:1/ws", "a", "--duration", "0.1")],
@@ -162,18 +189,26 @@ def commands_of_the_table():
     return [(name, *arguments) for name, ways in calls.items() for arguments in ways]
 
 
+@pytest.fixture(scope="module")
+def with_all(tmp_path_factory):
+    """The output of each command of the table where no library is missing, and which ones it tried to import."""
+    parts = run_watched(commands_of_the_table(), (), filled(tmp_path_factory.mktemp("with all")))
+    outputs, _, wanted = zip(*(part.rpartition(b"wanted") for part in parts), strict=True)
+    return outputs, [set(names.decode().split()) for names in wanted]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("missing", OPTIONAL)
-def test_a_library_that_is_missing_is_no_traceback(folder, missing):
-    (folder / "e.jsonl").write_text("")
-    (folder / "audit.jsonl").write_text("")
-    (folder / "r.hea").write_text("r 1 250 2\nr.dat 16 200/mV 16 0 40 0 0 II\n")
-    (folder / "r.dat").write_bytes(bytes(4))
-    (folder / "r.edf").write_bytes(b"0       " + bytes(300))
-    (folder / "r.dcm").write_bytes(bytes(128) + b"DICM")
-    (folder / "a.pcap").write_bytes(bytes.fromhex("d4c3b2a1020004000000000000000000ffff000001000000"))
+def test_a_library_that_is_missing_is_no_traceback(folder, with_all, missing):
+    """A command that does not try to import the library does the same without it: it ran once, for all libraries."""
     commands = commands_of_the_table()
-    for command, text in zip(commands, run_all(commands, blocked=[missing], folder=folder), strict=True):
+    outputs, wanted = map(list, with_all)
+    wanting = [place for place, names in enumerate(wanted) if missing in names]
+    if wanting:
+        said_without = run_all([commands[place] for place in wanting], blocked=[missing], folder=folder)
+        for place, text in zip(wanting, said_without, strict=True):
+            outputs[place] = text
+    for command, text in zip(commands, outputs, strict=True):
         said = text.decode()
         assert "Traceback" not in said, (command, said)
         assert re.search(r"^code [013]", said, re.M), (command, said)
@@ -191,3 +226,16 @@ def test_a_plain_file_needs_no_network(folder):
     refused = run_all([("watch", "ws://127.0.0.1:1/ws", "a")], blocked=["websockets"], folder=folder)[0].decode()
     assert 'pip install "ecgframe[client]"' in refused
     assert Path(folder / "a.frames").exists()
+
+
+@pytest.mark.slow
+def test_what_the_commands_try_to_import_is_seen(with_all):
+    wanted = dict(zip(commands_of_the_table(), with_all[1], strict=True))
+    assert all({"typer", "rich"} <= names for names in wanted.values())
+    assert "matplotlib" in wanted["compare", "a.csv", "--budget", "0", "--plot", "p.svg", "-f"]
+    assert "edfio" in wanted["encode", "r.edf", "-o", "x", "-f"]
+    assert "pydicom" in wanted["encode", "r.dcm", "-o", "x", "-f"]
+    assert "websockets" in wanted["inspect", "ws://127.0.0.1:1/ws"]
+    assert "websockets" not in wanted["inspect", "a.frames"]
+    assert any("redis" in names for names in wanted.values())
+    assert any("nats" in names for names in wanted.values())

@@ -1,7 +1,7 @@
 /** A moment of the stream as reference, on a paper of its own beside the one in view, at the same scale. */
 
 import type { HistoryHost } from "../../src/index.js";
-import { element, setText } from "./dom.js";
+import { element, setHidden, setText } from "./dom.js";
 import { MarkFlags, middleOf } from "./mark-flags.js";
 import { whenInWords } from "./moments.js";
 import { HISTORY_SINCE } from "./past.js";
@@ -99,7 +99,8 @@ export class Comparison {
     this.#reference = null;
     this.screen.show(null);
     this.#papers.classList.remove("comparing");
-    this.#box.hidden = this.#shown.hidden = true;
+    setHidden(this.#box, true);
+    this.#shown.hidden = true;
     this.#button.setAttribute("aria-pressed", "false");
   }
 

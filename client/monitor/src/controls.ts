@@ -3,7 +3,7 @@
 import type { Alerts } from "./alerts.js";
 import type { Analyzer } from "./analyzer.js";
 import type { Comparison } from "./comparison.js";
-import { element } from "./dom.js";
+import { element, setHidden } from "./dom.js";
 import { bindKeys, type Key } from "./keys.js";
 import type { LabelLine } from "./label-line.js";
 import type { MarksPanel } from "./marks-panel.js";
@@ -225,7 +225,7 @@ export class Controls {
 
   #togglePanel(id: "alerts" | "frames"): void {
     const panel = element(id, HTMLElement);
-    panel.hidden = !panel.hidden;
+    setHidden(panel, !panel.hidden);
     element(`open-${id}`, HTMLButtonElement).setAttribute("aria-expanded", String(!panel.hidden));
     if (id === "alerts" && !panel.hidden && this.marks.isOpen) this.marks.toggle();
     this.analyzer.refresh();

@@ -12,6 +12,16 @@ export function setText(target: Element, text: string): void {
   if (target.textContent !== text) target.textContent = text;
 }
 
+/**
+ * Hide an element, or show it. What has the focus in it loses it at once: the browser takes it away only with the next
+ * frame, and keys that are pressed before would go to what nobody sees.
+ */
+export function setHidden(target: HTMLElement, isHidden: boolean): void {
+  target.hidden = isHidden;
+  const focused = document.activeElement;
+  if (isHidden && focused instanceof HTMLElement && target.contains(focused)) focused.blur();
+}
+
 /** Create an element with text. The text is never parsed as HTML, as it may come from a peer. */
 export function make<K extends keyof HTMLElementTagNameMap>(
   tag: K,

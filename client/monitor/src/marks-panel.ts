@@ -2,7 +2,7 @@
 
 import type { Alert } from "./alert-history.js";
 import { toCsv } from "./alerts-csv.js";
-import { clockTime, element, make, setText } from "./dom.js";
+import { clockTime, element, make, setHidden, setText } from "./dom.js";
 import { download } from "./download.js";
 import type { EventMark, EventMarks } from "./event-marks.js";
 import { timeOfDay } from "./labels.js";
@@ -67,7 +67,7 @@ export class MarksPanel {
   }
 
   toggle(): void {
-    this.#panel.hidden = !this.#panel.hidden;
+    setHidden(this.#panel, this.isOpen);
     this.#button.setAttribute("aria-expanded", String(this.isOpen));
     if (this.isOpen) this.parts.opened();
     this.update();
@@ -158,7 +158,7 @@ export class MarksPanel {
   #close(): void {
     if (this.#entered === null) return;
     this.#entered = null;
-    this.#entry.hidden = true;
+    setHidden(this.#entry, true);
     if (this.#before instanceof HTMLElement && this.#before.isConnected) this.#before.focus();
     this.update();
   }

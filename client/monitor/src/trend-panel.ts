@@ -9,7 +9,7 @@ import {
   type StreamMessage,
 } from "../../src/index.js";
 import type { Alert } from "./alert-history.js";
-import { element, setText } from "./dom.js";
+import { element, setHidden, setText } from "./dom.js";
 import type { EventMark } from "./event-marks.js";
 import { ecgFrame } from "./feed.js";
 import { timeOfDay } from "./labels.js";
@@ -69,7 +69,7 @@ export class TrendPanel {
   }
 
   toggle(): void {
-    this.#panel.hidden = !this.#panel.hidden;
+    setHidden(this.#panel, this.isOpen);
     this.#button.setAttribute("aria-expanded", String(this.isOpen));
     if (!this.isOpen) return;
     this.#place.value = this.#place.max;
