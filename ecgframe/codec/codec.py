@@ -250,7 +250,7 @@ class Codec:
         flags: Flag | int = 0,
         form: Form | int = 0,
     ) -> PreparedFrame:
-        """Encode a message except for its timestamp, stream and sequence, which ``PreparedFrame.seal`` adds.
+        """Encode a message except for its timestamp, stream and sequence, which ``PreparedFrame.finish`` adds.
 
         A thread can thus pack and compress a large message while another one continues to send. The timestamp is that
         of the moment at which the message is sent. Arguments and errors are those of ``encode``.

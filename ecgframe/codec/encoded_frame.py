@@ -31,7 +31,7 @@ _HEADER_SIZES = bytes(HEADER_SIZES.get(version, 0) for version in range(VERSIONS
 class EncodedFrame:
     """A frame and the fields of its header, so that the code that passes it on does not have to parse it again.
 
-    ``Codec.encode_frame``, ``PreparedFrame.seal`` and ``Codec.verify`` return it. It is immutable.
+    ``Codec.encode_frame``, ``PreparedFrame.finish`` and ``Codec.verify`` return it. It is immutable.
 
     Attributes:
         frame: the bytes of the frame.

@@ -36,7 +36,7 @@ class PreparedFrame:
         self._pending = pending
         self._type = type
 
-    def seal(self, timestamp: int | None, stream_id: int = 0, sequence: int = 0) -> EncodedFrame:
+    def finish(self, timestamp: int | None, stream_id: int = 0, sequence: int = 0) -> EncodedFrame:
         """Add timestamp, stream and sequence, and return the frame. This takes no longer for a large frame.
 
         Args:
@@ -45,7 +45,7 @@ class PreparedFrame:
             sequence: number of the message in the stream, V4 only.
 
         Raises:
-            ValueError: the timestamp, stream or sequence is out of range, or ``seal`` was called before.
+            ValueError: the timestamp, stream or sequence is out of range, or ``finish`` was called before.
         """
         if (timestamp is None) != (self.version < 3):
             raise ValueError(f"a V{self.version} frame has {'no' if self.version < 3 else 'a'} timestamp")

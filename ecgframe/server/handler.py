@@ -782,7 +782,7 @@ class WebSocketBinaryHandler:
                     raise UnknownConnection(f"connection {connection.id!r} was closed while the message was encoded")
                 if connection.session.encoding is encoding:  # otherwise both sides negotiated another one meanwhile
                     break
-            outgoing = prepared.seal(self._wall_clock_us())
+            outgoing = prepared.finish(self._wall_clock_us())
             self._fan_out.write(outgoing, [connection.writer], connection.now())
             return outgoing.timestamp
 

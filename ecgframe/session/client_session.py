@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ..codec import Message
     from ..seal import ReplayWindow
     from ..signing import Unattested
-    from .frame_reader import StreamOf
+    from .frame_reader import StreamEpoch
     from .meter import Decoded
     from .session import Refusal
     from .settings import Settings
@@ -67,7 +67,7 @@ class ClientSession(Session):
         settings: Settings,
         wall_clock_us: Callable[[], int],
         *,
-        was_refused: Callable[[StreamOf, int], bool] | None = None,
+        was_refused: Callable[[StreamEpoch, int], bool] | None = None,
         sealed: SealedStreams | None = None,
     ) -> None:
         super().__init__(settings, wall_clock_us)
@@ -84,7 +84,7 @@ class ClientSession(Session):
         self._room = self._window.turn_off()  # only the server reads what a client sends, and it reads at once
         self._give_up_waiting_at = inf
 
-    def _passes_over(self, stream: StreamOf, number: int) -> bool:
+    def _passes_over(self, stream: StreamEpoch, number: int) -> bool:
         return self._was_refused is not None and self._was_refused(stream, number)
 
     def start(self, now: float) -> None:
@@ -122,7 +122,7 @@ class ClientSession(Session):
 
     # --- sealed frames ---
 
-    def _stream_of(self, id: int) -> StreamOf | None:
+    def _stream_of(self, id: int) -> StreamEpoch | None:
         """Return the stream with an id; None if it is not bound."""
         return None if self._reader is None else self._reader.stream_of(id)
 
@@ -297,7 +297,7 @@ class ClientSession(Session):
             found = [] if late is None else [late]
         self._tell_attested(item.stream.name, found, events)
 
-    def _keep(self, message: Message, item: Decoded, stream: StreamOf, payload: bytes) -> None:
+    def _keep(self, message: Message, item: Decoded, stream: StreamEpoch, payload: bytes) -> None:
         """Hand a message as it was packed to who keeps it."""
         keeper = self._sealed_streams.keeper
         if keeper is None or stream.name not in self._sealed_streams:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ..messages import SubscriptionStatus
     from ..protocol import Capability, MessageType
     from ..signing import Attested, Unattested
-    from .frame_reader import StreamOf
+    from .frame_reader import StreamEpoch
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Received:
 
     message: Message
     memory: int = 0
-    stream: StreamOf | None = None
+    stream: StreamEpoch | None = None
     record: bytes | None = None
 
 
@@ -61,7 +61,7 @@ class Numbered:
     """
 
     message: Message
-    stream: StreamOf
+    stream: StreamEpoch
     payload: bytes | None = None
     memory: int = 0
 
@@ -288,7 +288,7 @@ class FrameRefused:
 
     error: ProtocolError
     nbytes: int
-    of_stream: StreamOf | None = None
+    of_stream: StreamEpoch | None = None
     number: int | None = None
 
 

@@ -86,7 +86,7 @@ if TYPE_CHECKING:
     from ..codec import Message
     from ..messages import SubscriptionStatus
     from ..seal import Key
-    from .frame_reader import StreamOf
+    from .frame_reader import StreamEpoch
     from .outgoing import Binding, HistoryPart
     from .sealed_reader import SealedReader
     from .settings import Settings
@@ -650,7 +650,7 @@ class Session(Sender, ABC):
     def _note_not_opened(self, error: NotYetOpened, now: float, events: list[Event]) -> None:
         """Handle a sealed frame that was not opened."""
 
-    def _passes_over(self, stream: StreamOf, number: int) -> bool:
+    def _passes_over(self, stream: StreamEpoch, number: int) -> bool:
         """Return whether a message that is refused does not count as a mistake, because it would only come again."""
         return False
 

@@ -326,7 +326,7 @@ class StreamWriter:
 
     def write_prepared(self, prepared: PreparedOutgoing, timestamp: int) -> Outgoing:
         """Do the same with a message that was encoded in a thread, which is no record; its form has ``class_of``."""
-        encoded = prepared.seal_frame(timestamp, StreamPosition(self.id, self.next))
+        encoded = prepared.finish_frame(timestamp, StreamPosition(self.id, self.next))
         outgoing = self._outgoing_of(encoded, prepared.flags, timestamp)
         self._keep(outgoing, None)
         return outgoing
