@@ -15,7 +15,7 @@ from ..session.outgoing import encoding_for
 from ..session.record_writer import Counts
 from ..session.sealed_content import sealed_content
 from ..session.stream_writer import sealed_encoding
-from ..signing import ATTESTING_SECONDS
+from ..signing.attester import ATTESTING_SECONDS
 from .backoff import as_error
 from .callbacks import call_safely
 from .errors import ConnectionLost, NotAcknowledged

@@ -17,7 +17,7 @@ from ..background.threads import ENCODED_AT_ONCE, in_thread
 from ..codec import EncodedFrame
 from ..libraries import library
 from ..protocol import MAX_CONTROL_PAYLOAD, CloseCode, Flag, MessageType
-from ..seal import check_timestamp
+from ..seal.sealer import check_timestamp
 from ..session import (
     Outgoing,
     RateLimit,
@@ -25,7 +25,7 @@ from ..session import (
     Totals,
     prepare_outgoing,
 )
-from ..signing import SIGNED_TYPES
+from ..signing.digests import SIGNED_TYPES
 from .attesting import Attesting
 from .audit import Audit
 from .backplane import COMMANDS, EVERYONE, OF_SERVERS, PRESENCE, LocalBackplane, numbers_messages

@@ -27,7 +27,8 @@ from ..protocol import (
     MessageType,
 )
 from ..seal import Sealer
-from ..signing import SIGNED_TYPES, Attester
+from ..signing import Attester
+from ..signing.digests import SIGNED_TYPES
 from .outgoing import Encoding, Outgoing, StreamPosition, Tier, encode_frame, encode_outgoing, encoding_for
 from .record_writer import Counts, RecordWriter
 from .sealed_content import sealed_content

@@ -25,7 +25,8 @@ from ..protocol import (
     RecordFilter,
     RecordOption,
 )
-from ..signing import LATER_ATTESTATIONS, Attestation, Signature, Verifier, digest, without_trailer
+from ..signing import Attestation, Signature, Verifier, digest, without_trailer
+from ..signing.attestation_book import LATER_ATTESTATIONS
 from .frame_stream import FrameStream, Stretch
 
 if TYPE_CHECKING:
