@@ -17,9 +17,10 @@ from .events import AttestationTaken, Event, FramesUnopened, KeyMissing, KeysRef
 from .held_frames import HELD_SECONDS, Held, HeldFrames
 from .negotiation import choice, common_capabilities, usable
 from .outgoing import encode_outgoing, encoding_for
+from .receiver import VERSION_OF_NEGOTIATION
 from .sealed_reader import NotYetOpened, SealedReader
 from .sealed_streams import KeptMessage, SealedStreams, SignedPlace, can_open, window_of_history
-from .session import AGREED_ALREADY, VERSION_OF_NEGOTIATION, Session
+from .session import AGREED_ALREADY, Session
 from .state import Phase, Trigger
 from .timestamps import microseconds, seconds
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from ..signing import Unattested
     from .frame_reader import StreamEpoch
     from .meter import Decoded
-    from .session import Refusal
+    from .receiver import Refusal
     from .settings import Settings
 
 SHORTEST_HEARTBEAT: Final = 0.05
