@@ -42,4 +42,4 @@ class Event(StrEnum):
     name; ``stream``: of "unsubscribe"; ``ended``: how many subscriptions or connections ended here."""
     ASKED = "asked"
     """Somebody asked over HTTP who watches a ``stream``, or all streams (None). ``peer`` and ``person`` as of a
-    connection; ``granted``: whether they were told."""
+    connection; ``granted``: whether it got the answer."""

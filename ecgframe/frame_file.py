@@ -624,7 +624,7 @@ class Joining:
         return FrameFile(record, self.frames, self.compressed, tuple(sorted(self.versions)))
 
     def _annotations(self) -> tuple[Annotation, ...]:
-        if self._begin is None:  # nothing tells where they belong
+        if self._begin is None:  # where they belong is unknown
             return ()
         rate = float(self.constant["sampling_rate"])
         notes = [_placed(alert, self._begin, rate) for alert in self._alerts]

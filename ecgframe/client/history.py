@@ -147,7 +147,7 @@ class Histories:
     """The histories of a client. They are held by weak references: one that is garbage collected is not sent any more.
 
     Args:
-        owner: is told when a queue is left.
+        owner: is called when a queue is left.
         sealed: which streams have to be sealed.
     """
 

@@ -253,7 +253,7 @@ class Subscriptions:
 
     def key_missing(self, stream: str | None, connection: Connection) -> None:
         """Ask for a key that is not known, by a SUBSCRIBE with the present position."""
-        if stream is None:  # only the key would tell
+        if stream is None:  # only the key would show which
             wanting = [one for one in self if self._takes_keys(one.stream)]
         else:
             found = self.find(stream)
@@ -267,7 +267,7 @@ class Subscriptions:
         try:
             return not self._sealed.has_own_keys(stream)
         except AuthenticationFailed:
-            return True  # ``_ask`` tells the application that its keyring fails
+            return True  # ``_ask`` reports to the application that its keyring fails
 
     def keys_refused(self, event: KeysRefused, connection: Connection) -> None:
         """End a subscription, or a history, whose keys are refused: it could open nothing, and has no answer."""

@@ -537,7 +537,7 @@ def _schema(message_type: int) -> _Schema | None:
 
 
 FIELD_TABLES: Final[list[FieldTable | None]] = [None] * 256
-"""By the number of a message type: what tells quickly of a message that it is valid. Made when first needed."""
+"""By the number of a message type: a fast check of whether a message is valid. Made when first needed."""
 
 
 def _table(message_type: int) -> FieldTable:

@@ -134,7 +134,7 @@ def _why_not_sealed(version: int, type: int) -> str:
 
 
 def check_timestamp(type: int, data: Any) -> None:
-    """Refuse to seal or sign a data message without ``timestamp``, since a viewer could not tell that it is stale.
+    """Refuse to seal or sign a data message without ``timestamp``, since a viewer could not see that it is stale.
 
     Raises:
         ValueError: the map of a data message has no ``timestamp``.

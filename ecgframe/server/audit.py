@@ -65,7 +65,7 @@ class Audit:
 
     def start(self) -> None:
         """Note that the server has started. A log that is switched on later does not say that it is alive."""
-        self.tell(Event.SERVER_STARTED, "server started")
+        self.record(Event.SERVER_STARTED, "server started")
         if self.is_on:
             self._timer = asyncio.get_running_loop().call_later(ALIVE_EVERY, self._alive)
 
@@ -73,28 +73,28 @@ class Audit:
         """Note that the server has stopped."""
         if self._timer is not None:
             self._timer.cancel()
-        self.tell(Event.SERVER_STOPPED, "server stopped")
+        self.record(Event.SERVER_STOPPED, "server stopped")
 
     def rights(self, command: str, of: str | None, ended: int, late: int = 0, *, stream: str | None = None) -> None:
         """Note that rights were taken away; ``late`` are those that ended because ``authorize`` did not answer."""
         fields = {"command": command, "of": of, "ended": ended, "late": late}
         if stream is not None:
             fields["stream"] = stream
-        self.tell(Event.RIGHTS, "%s of %s: %d ended, %d for want of an answer", command, of, ended, late, **fields)
+        self.record(Event.RIGHTS, "%s of %s: %d ended, %d for want of an answer", command, of, ended, late, **fields)
 
     def asked(self, peer: str, person: str | None, stream: str | None, *, is_granted: bool) -> None:
         """Note that somebody has asked over HTTP who watches a stream, or all streams."""
         fields = {"peer": peer, "person": person, "stream": stream, "granted": is_granted}
-        self.tell(Event.ASKED, "%s at %s asks who watches %s", person, peer, stream, **fields)
+        self.record(Event.ASKED, "%s at %s asks who watches %s", person, peer, stream, **fields)
 
-    def tell(self, event: Event, text: str, *arguments: object, **fields: Any) -> None:
+    def record(self, event: Event, text: str, *arguments: object, **fields: Any) -> None:
         """Write a record."""
         if self.is_on:
             record = {"event": str(event), "run": self.run, "at": time.time(), **fields}
             log.info(text, *arguments, extra=record)
 
     def _alive(self) -> None:
-        self.tell(Event.SERVER_ALIVE, "server is alive")
+        self.record(Event.SERVER_ALIVE, "server is alive")
         self._timer = asyncio.get_running_loop().call_later(ALIVE_EVERY, self._alive)
 
 
@@ -203,4 +203,5 @@ class ConnectionAudit:
             whose = {"connection": info.id, "peer": info.peer, "person": person}
             if proxy := info.request.proxy:
                 whose["proxy"] = proxy
-            self._audit.tell(event, f"%s at %s (%s) {text}", person, info.peer, info.id, *arguments, **whose, **fields)
+            whole = f"%s at %s (%s) {text}"
+            self._audit.record(event, whole, person, info.peer, info.id, *arguments, **whose, **fields)

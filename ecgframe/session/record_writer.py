@@ -66,7 +66,7 @@ class RecordWriter:
 
     Args:
         stream: name of the stream.
-        may_keep: tells whether there is memory for another template; None for no limit.
+        may_keep: returns whether there is memory for another template; None for no limit.
         made_at: when templates were made, in seconds of a monotonic clock, if another writer of the stream made some.
 
     Attributes:

@@ -119,8 +119,8 @@ class SealedReader:
         opened: the payload that was opened last; None if there is none since it was set to that.
         again: whether frames are opened that were received before, as the templates in an answer are.
         has_new_keys: whether keys came since this was set to False.
-        refused_keys: of the last answer whose keys were refused: stream, history, and why; None if the owner was
-            told.
+        refused_keys: of the last answer whose keys were refused: stream, history, and why; None if that was
+            reported to the owner.
         templates: those of the server, by stream id and number.
     """
 

@@ -13,7 +13,7 @@ from ..plain_errors import plain_errors
 EPILOG = """\
 **ecgframe serve --audit-log audit.jsonl** writes such a log; so does `AuditLog(path)` in your own server.
 
-**ecgframe audit audit.jsonl --stream ecg/bed-7 --from 2026-11-30T08:00 --to 2026-11-30T10:00** tells who watched bed 7
+**ecgframe audit audit.jsonl --stream ecg/bed-7 --from 2026-11-30T08:00 --to 2026-11-30T10:00** shows who watched bed 7
 in these two hours, and who published on its stream.
 
 Exit code: 0 if somebody did, 3 if nobody did, 1 if the log cannot be read.

@@ -65,7 +65,7 @@ class SampleView(View):
         self._live.error(error)
 
     def gap(self, gap: Gap) -> None:
-        """Note a gap; the next message tells how many samples are missing."""
+        """Note a gap; the next message shows how many samples are missing."""
         self._samples.take_gap(gap)
 
     def message(self, message: Message, latency: float | None) -> None:
