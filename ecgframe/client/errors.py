@@ -33,7 +33,7 @@ class ConnectionLost(ConnectionError):
 class NotAcknowledged(TimeoutError):
     """A message was sent as often as allowed, and the application of the server did not acknowledge it.
 
-    It may have arrived nevertheless. If the server reported an error in the meantime, that is the cause.
+    It may still have arrived. If the server reported an error in the meantime, that is the cause.
 
     Attributes:
         type: of the message.

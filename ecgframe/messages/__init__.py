@@ -620,9 +620,9 @@ def check_received(message_type: int, data: Any, version: int | None = None) -> 
 
 
 def _accepts(message_type: int, data: Any) -> bool:
-    """Tell quickly of most valid messages that they are valid and have no variant to be replaced.
+    """Return True for most messages that are valid and have no variant to be replaced. This is fast.
 
-    False for all others, of which ``_check`` has to find out what is wrong with them, if anything is.
+    ``_check`` decides about all other messages, valid ones among them.
     """
     table = FIELD_TABLES[message_type] if 0 <= message_type < len(FIELD_TABLES) else None
     return (table or _table(message_type)).accepts(data)

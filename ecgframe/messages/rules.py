@@ -299,7 +299,7 @@ def number_or_one_a_lead(expected: str, accepts: Callable[[Any], bool], suit: Ca
 
 
 def are_nonzero(values: npt.NDArray[Any]) -> Any:
-    """Tell of each entry whether it is finite and other than 0."""
+    """Return for each entry whether it is finite and not 0."""
     return np.isfinite(values) & (values != 0)
 
 

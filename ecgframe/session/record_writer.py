@@ -177,7 +177,7 @@ class RecordWriter:
         self.write_with_shared(template)
 
     def write_with_shared(self, template: Template) -> None:
-        """Write records with a template that was sent, whoever made it. The 16 latest templates are used."""
+        """Write records with a template that was sent, by any writer. The 16 latest templates are used."""
         self.latest = max(self.latest, template.number)
         self._by_key[template.key] = template
         if len(self._by_key) > TEMPLATES_IN_FORCE:

@@ -48,7 +48,7 @@ KEYS_PER_STREAM: Final = 16
 
 
 class NotYetOpened(InvalidDataFormat):
-    """A sealed frame was not opened, which is no error of the peer: its key is unknown, or it was received before.
+    """A sealed frame was not opened: its key is unknown, or it was received before. Neither is the peer's fault.
 
     Attributes:
         why: the reason.
@@ -88,7 +88,7 @@ class NotYetOpened(InvalidDataFormat):
 
 
 def _not_yet_opened(why: NotOpened, key_id: int, stream: str | None, frame: bytes) -> NotYetOpened:
-    """Create an error again; its other attributes follow."""
+    """Create the error when it is unpickled, which sets the other attributes."""
     return NotYetOpened(why, key_id, stream, frame, type=0, flags=0, timestamp=None)
 
 
@@ -97,7 +97,7 @@ class NamedStream(Protocol):
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """The name of the stream."""
 
     @property
     def history(self) -> int | None:

@@ -454,7 +454,7 @@ class _Reader:
         self._fault_at("changed", text, stream, one)
 
     def _tell_lacking(self, stream: _Stream, waiting: int) -> None:
-        """Tell of messages that were named and are not there; so many others may be what they were changed to."""
+        """Report messages that were named and are missing, except for as many as wait: those may be changed ones."""
         if stream.lacking > waiting:
             more = counted(stream.lacking - waiting, "message")
             self._fault("missing", f"{more} missing that the attestation names", stream)

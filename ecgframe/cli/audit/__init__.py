@@ -41,7 +41,7 @@ def audit(
     stop: Annotated[str | None, typer.Option("--to", metavar="TIME", help="Until this time.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
 ) -> None:
-    """Tell who watched a stream, and who published on it, from the audit log of a server.
+    """Show who watched a stream, and who published on it, from the audit log of a server.
 
     Where a server was killed, or still runs, the last time at which it was alive is given as "at least to".
     """

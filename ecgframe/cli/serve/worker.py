@@ -54,7 +54,7 @@ class Worker:
     _writer: asyncio.StreamWriter | None = field(default=None, repr=False)
 
     def share(self, streams: tuple[str, ...]) -> frozenset[str]:
-        """Those of the streams that this worker plays."""
+        """Return which of the streams this worker plays."""
         return frozenset(streams[self.number - 1 :: self.count])
 
     def ready(self, lines: list[str]) -> None:
