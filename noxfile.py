@@ -69,7 +69,7 @@ PARALLEL = ("--numprocesses", "auto")
 # The slow tests mostly wait for servers, browsers and timers.
 TWICE_PARALLEL = ("--numprocesses", str(2 * (os.cpu_count() or 1)))
 # What runs as Python only in a build without the compiled core.
-OF_PLAIN = "*/ecgframe/codec.py,*/ecgframe/_core/plain/*"
+OF_PLAIN = "*/ecgframe/codec/*.py,*/ecgframe/_core/plain/*"
 # What the name of a wheel for the running Python has in it.
 TAG = "import sys; print('-cp%d%d-cp%d%d%s-' % (*sys.version_info[:2] * 2, sys.abiflags))"
 

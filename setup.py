@@ -36,7 +36,9 @@ from release.project import project  # noqa: E402
 BUILD = os.environ.get("ECGFRAME_BUILD", "compiled")
 COVERAGE = os.environ.get("ECGFRAME_COVERAGE")
 TRACED = COVERAGE == "cython"
-SOURCES = [*sorted(kernel.as_posix() for kernel in Path("ecgframe/_core").glob("*.pyx")), "ecgframe/codec.py"]
+KERNELS = sorted(path.as_posix() for path in Path("ecgframe/_core").glob("*.pyx"))
+CODEC = [path.with_suffix(".py").as_posix() for path in sorted(Path("ecgframe/codec").glob("*.pxd"))]
+SOURCES = [*KERNELS, *CODEC]
 WITH_NUMPY = {"ecgframe/_core/ndarrays.pyx"}
 # Python's own flags make sums wrap around; the sanitizer shall see where one would.
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-wrapv"]
@@ -123,7 +125,7 @@ setup(
         ],
         compiler_directives={
             "language_level": 3,
-            "binding": False,  # what Python can look into weighs a tenth of a wheel; codec.py and crc32 ask for it
+            "binding": False,  # what Python can look into weighs a tenth of a wheel; public functions ask for it
             "annotation_typing": False,  # annotations are for people and mypy; C types stand in the .pxd files
             "freethreading_compatible": True,
             "linetrace": TRACED,

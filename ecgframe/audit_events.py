@@ -43,7 +43,7 @@ class Event(StrEnum):
     name; ``stream``: of "unsubscribe"; ``ended``: how many subscriptions or connections ended here."""
     ASKED = "asked"
     """Somebody asked over HTTP who watches a ``stream``, or all streams (None). ``peer`` and ``person`` as of a
-    connection; ``granted``: whether they were told."""
+    connection; ``granted``: whether it got the answer."""
     PAGE_REFUSED = "page_refused"
     """A request for a page was refused. ``peer`` and ``person`` as of a connection; ``page``: its path; ``status``:
     401 or 403; ``origin``: of the web page that may not open a WebSocket, or None; ``times``: refusals of this address

@@ -52,7 +52,7 @@ CONSTANT_FIELDS = ("sampling_rate", "leads", "units", "lead_units", "gain", "bas
 
 
 _LARGEST_LIST: Final = 6_000_000
-"""Most numbers in list form in a frame."""
+"""Maximum number of numbers in list form in a frame."""
 
 _HEADER_BYTES: Final = 32
 """Bytes of a file that hold the header of a frame of any version."""
@@ -61,13 +61,13 @@ ANNOTATION_KIND: Final = "annotation"
 """``kind`` of an alert that stands for an annotation, whose text is the ``message``."""
 
 MOST_ALERTS: Final = 1_000_000
-"""Most alerts of a file."""
+"""Maximum number of alerts in a file."""
 
 LONGEST: Final = 1e9
 """Seconds by which an alert may be away from the beginning of its recording."""
 
 LONGEST_TEXT: Final = 1000
-"""Characters of an alert that are kept."""
+"""Maximum number of characters of an alert that are kept."""
 
 _BYTES_AN_OBJECT: Final = 16
 """Bytes of the limit of the samples for each text, array or map in compressed or large payloads. A frame of a recording
@@ -200,7 +200,7 @@ def annotation_messages(record: Record) -> Iterator[dict[str, Any]]:
 
 
 def annotations_not_kept(record: Record) -> tuple[str, ...]:
-    """Describe what of the annotations ``annotation_messages`` leaves out or cuts."""
+    """Describe which parts of the annotations ``annotation_messages`` leaves out or cuts off."""
     kept = _that_are_read(record.annotations)
     cut = sum(len(note.text) > LONGEST_TEXT for note in kept)
     found = ((len(record.annotations) - len(kept), "left out"), (cut, f"cut to {LONGEST_TEXT:,} characters"))
@@ -624,7 +624,7 @@ class Joining:
         return FrameFile(record, self.frames, self.compressed, tuple(sorted(self.versions)))
 
     def _annotations(self) -> tuple[Annotation, ...]:
-        if self._begin is None:  # nothing tells where they belong
+        if self._begin is None:  # where they belong is unknown
             return ()
         rate = float(self.constant["sampling_rate"])
         notes = [_placed(alert, self._begin, rate) for alert in self._alerts]

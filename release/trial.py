@@ -21,7 +21,7 @@ SMOKE = (*BRIEF, *KERNELS, "tests/messages")
 ASKED = """
 import json, shutil, ecgframe, numpy
 compilers = [name for name in ("cc", "gcc", "clang", "c++", "cl") if shutil.which(name)]
-codec = ecgframe.codec.__file__
+codec = ecgframe.codec.codec.__file__
 print(json.dumps([ecgframe.__version__, ecgframe.accelerated, codec, numpy.__version__, compilers]))
 """
 

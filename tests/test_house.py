@@ -251,7 +251,8 @@ def test_no_codec_floor_looks_up(floor):
 
 @pytest.mark.parametrize(("module", "floors"), [("seal", []), ("signing", ["messages"])])
 def test_sealing_and_signing_know_no_frames(module, floors):
-    assert imports_of(MODULES[module]) == {"_core", "errors", "libraries", "protocol", *floors}
+    found = set().union(*(imports_of(MODULES[name]) for name in modules_of(module)))
+    assert found == {"_core", "errors", "libraries", "protocol", module, *floors}
 
 
 def modules_of(floor):
@@ -369,10 +370,11 @@ def test_every_module_is_known_to_this_test():
 
 def test_the_imports_are_really_found(tmp_path):
     assert {"codec", "errors", "protocol"} <= imports_of(MODULES["__init__"])
-    assert "errors" in imports_of(MODULES["codec"])
-    assert "compression/__init__" in modules_run_by(MODULES["codec"])
+    assert "errors" in imports_of(MODULES["codec/decoder"])
+    assert "compression/__init__" in modules_run_by(MODULES["codec/encoder"])
     assert "session/__init__" in modules_run_by(MODULES["server/connection"])
-    named, run = modules_named_by(MODULES["codec"]), modules_run_by(MODULES["codec"])
+    codec = MODULES["codec/codec"]
+    named, run = modules_named_by(codec), modules_run_by(codec)
     assert "_core/__init__" in run
     assert run <= named
     assert "client/connection" in modules_named_by(MODULES["client/subscription"]) - modules_run_by(
@@ -394,14 +396,16 @@ def test_the_plain_core_mirrors_the_compiled_one():
 @pytest.mark.skipif(not COMPILED, reason="installed without its sources")
 def test_a_bundler_finds_what_compiled_modules_import():
     """PyInstaller and its like read the imports of Python files, and cannot look into a compiled one."""
-    seen, waiting = {"codec"}, ["__init__"]
+    compiled = {name for name, path in MODULES.items() if path.with_suffix(".pxd").exists()}
+    assert compiled <= modules_run_by(MODULES["codec/__init__"])
+    seen, waiting = set(compiled), ["__init__"]
     while waiting:
         name = waiting.pop()
         if name not in seen:
             seen.add(name)
             waiting.extend(modules_run_by(MODULES[name]))
     kernels = [path for path in COMPILED.values() if path.suffix == ".pyx"]
-    needed = set(modules_run_by(MODULES["codec"]))
+    needed = set().union(*(modules_run_by(MODULES[name]) for name in compiled))
     for path in kernels:
         needed |= {name if name in MODULES else f"_core/{name}" for name in python_imports_of(path)}
     assert {"errors", "protocol", "messages/__init__", "_core/path"} <= needed
@@ -439,7 +443,7 @@ def test_the_compiled_core_is_the_one_in_use():
 
 def test_the_plain_core_runs_when_asked_for(monkeypatch):
     monkeypatch.setenv("ECGFRAME_PLAIN", "1")
-    done = python("-c", "import ecgframe; print(ecgframe.accelerated, ecgframe.codec.__file__)")
+    done = python("-c", "import ecgframe; print(ecgframe.accelerated, ecgframe.codec.codec.__file__)")
     assert re.fullmatch(r"False .*codec\.py\n", done.stdout)
 
 

@@ -88,8 +88,8 @@ else:
     from .plain.unpack import unpack_checked
     from .plain.value_count import count_numbers
 
-    # A compiled codec.py calls the compiled core from C, so import its source instead.
-    import_from_source(__name__.removesuffix("_core") + "codec", os.path.join(os.path.dirname(__path__[0]), "codec.py"))
+    # The compiled modules of codec/ call the compiled core from C, so import their sources instead.
+    import_from_source(__name__.removesuffix("_core") + "codec", os.path.join(os.path.dirname(__path__[0]), "codec"))
 
 __all__ = [
     "Clock",

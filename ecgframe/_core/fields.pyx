@@ -1,4 +1,4 @@
-"""Tells quickly of most valid messages that their fields are valid.
+"""Fast check of the fields of a message: most valid messages pass it, and need no other.
 
 The rules of the fields come from ``ecgframe.messages``. A rule of a known kind is checked here for the usual types; its
 Python function decides about all others, so that both give the same answer.

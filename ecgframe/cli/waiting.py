@@ -23,7 +23,7 @@ BETWEEN: Final = 10.0
 
 @contextmanager
 def telling(what: str) -> Iterator[None]:
-    """Tell what is being done until the context is left: in a terminal on its last line, otherwise in the log.
+    """Show what is being done until the context is left: on the last line of a terminal, otherwise in the log.
 
     Args:
         what: what is being done, such as "reading day.csv".

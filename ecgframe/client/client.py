@@ -463,9 +463,9 @@ class Client:
 
         In version 4, the client opens the stream: it numbers the messages, and sends the constant fields of ECG_DATA
         once, as a template, and then records. After a reconnection, the server says which message it expects next, and
-        the client sends from there what it has in memory. What is no longer in memory is lost: ``on_lost`` is told how
-        many messages, and viewers of version 4 see the same number. Another client that opens the stream ends this
-        publisher.
+        the client sends from there what it has in memory. What is no longer in memory is lost: ``on_lost`` is called
+        with the number of messages, and viewers of version 4 see the same number. Another client that opens the stream
+        ends this publisher.
 
         If the application has a key of the stream (``connect(keys=...)``), the messages are sealed end to end: the
         server and everything behind it needs no key, and viewers need one of their own. Then each message needs a

@@ -32,5 +32,5 @@ class ClockOffset:
     @property
     def seconds(self) -> float | None:
         """The server's clock minus the local one, accurate to half the fastest round trip; None before V3."""
-        told = [trip for trip in self._trips if trip.offset is not None]
-        return min(told, key=lambda trip: trip.seconds).offset if told else None
+        measured = [trip for trip in self._trips if trip.offset is not None]
+        return min(measured, key=lambda trip: trip.seconds).offset if measured else None

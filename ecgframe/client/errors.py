@@ -33,7 +33,7 @@ class ConnectionLost(ConnectionError):
 class NotAcknowledged(TimeoutError):
     """A message was sent as often as allowed, and the application of the server did not acknowledge it.
 
-    It may have arrived nevertheless. If the server reported an error in the meantime, that is the cause.
+    It may still have arrived. If the server reported an error in the meantime, that is the cause.
 
     Attributes:
         type: of the message.
@@ -59,12 +59,12 @@ def _connection_lost(
 
 
 def _text(reason: str, code: int | None, error: ProtocolError | None) -> str:
-    told = [reason] if reason and reason != str(error) else []  # a server closes with the text of its last error
+    causes = [reason] if reason and reason != str(error) else []  # a server closes with the text of its last error
     if error:
-        told.append(f"0x{error.code:x}: {error}")
+        causes.append(f"0x{error.code:x}: {error}")
     if code is None:
-        return "; ".join(told)
-    return f"closed with {code}" + (f" ({'; '.join(told)})" if told else "")
+        return "; ".join(causes)
+    return f"closed with {code}" + (f" ({'; '.join(causes)})" if causes else "")
 
 
 def _times(count: int) -> str:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from ..codec import Message
     from ..errors import ProtocolError
-    from ..session import FramesUnopened, SealedStreams, StreamOf, SubscriptionAnswered
+    from ..session import FramesUnopened, SealedStreams, StreamEpoch, SubscriptionAnswered
     from .connection import Connection
     from .message_queue import Owner
 
@@ -147,7 +147,7 @@ class Histories:
     """The histories of a client. They are held by weak references: one that is garbage collected is not sent any more.
 
     Args:
-        owner: is told when a queue is left.
+        owner: is called when a queue is left.
         sealed: which streams have to be sealed.
     """
 
@@ -233,17 +233,17 @@ class Histories:
             self._ask(history)
         self._forget_ended()
 
-    def deliver(self, message: Message, connection: Connection, place: StreamOf) -> None:
+    def deliver(self, message: Message, connection: Connection, place: StreamEpoch) -> None:
         """Put a message into its history."""
         if place.history is not None and (history := self._find(place.history)) is not None:
             history.take(message, connection)
 
-    def pass_over(self, place: StreamOf, number: int, timestamp: int | None) -> None:
+    def pass_over(self, place: StreamEpoch, number: int, timestamp: int | None) -> None:
         """Note a message that the application does not get."""
         if place.history is not None and (history := self._find(place.history)) is not None:
             history.pass_over(number, timestamp)
 
-    def refused(self, place: StreamOf, number: int) -> None:
+    def refused(self, place: StreamEpoch, number: int) -> None:
         """Note a message that was refused."""
         if place.history is not None and (history := self._find(place.history)) is not None:
             history.lost += 1

@@ -33,7 +33,7 @@ _PRIORITY: Final = int(Flag.PRIORITY)
 _Key = TypeVar("_Key")
 
 
-class _Line:
+class _Numbering:
     """The position of the viewer in one epoch.
 
     Attributes:
@@ -83,7 +83,7 @@ class NumberedCursor:
         "_by_timestamp",
         "_change",
         "_ending",
-        "_lines",
+        "_numberings",
         "_refused",
         "_refused_before",
         "_stream",
@@ -93,11 +93,11 @@ class NumberedCursor:
     def __init__(self, stream: str, times: StreamCursor) -> None:
         self._stream = stream
         self._times = times
-        self._lines: list[_Line] = []
+        self._numberings: list[_Numbering] = []
         """One for each epoch; the current epoch is the last."""
         self._change: Gap | None = None
         """The gap at the last change of the epoch, reported before the next message in order; None without one."""
-        self._ending: list[tuple[_Line, int]] = []
+        self._ending: list[tuple[_Numbering, int]] = []
         """Epochs whose end is known, and when they ended; reported in the same way."""
         self._by_timestamp: OrderedDict[int, list[_ReceivedMessage]] = OrderedDict()
         """The latest messages that the viewer has, by their timestamps."""
@@ -111,20 +111,16 @@ class NumberedCursor:
     @property
     def epoch(self) -> int | None:
         """The current epoch; None if no numbers are known."""
-        return self._lines[-1].epoch if self._lines else None
+        return self._numberings[-1].epoch if self._numberings else None
 
     @property
-    def line(self) -> int:
-        """The viewer has, or will never get, every message of the current epoch up to this number."""
-        return self._lines[-1].after if self._lines else 0
-
-    def place(self) -> tuple[int, int] | None:
-        """Return the epoch and the number after which to resume; None if no numbers are known."""
-        return (self._lines[-1].epoch, self._lines[-1].after) if self._lines else None
+    def position(self) -> tuple[int, int] | None:
+        """The epoch and the number after which to resume; None if no numbers are known."""
+        return (self._numberings[-1].epoch, self._numberings[-1].after) if self._numberings else None
 
     def forget(self) -> list[Gap]:
         """Note that a server without numbers continues the stream. Returns the gaps that were not reported yet."""
-        self._lines.clear()
+        self._numberings.clear()
         return self.ended()
 
     def ended(self) -> list[Gap]:
@@ -132,11 +128,13 @@ class NumberedCursor:
         change, self._change = self._change, None
         ending, self._ending = self._ending, []
         gaps = [] if change is None else [change]
-        for line, timestamp in ending:
-            assert line.end is not None
-            if lost := line.lost_before(line.end):
-                gaps.append(Gap(self._stream, timestamp if line.until is None else line.until, timestamp, lost))
-            line.go_on_from(line.end - 1)
+        for numbering, timestamp in ending:
+            assert numbering.end is not None
+            if lost := numbering.lost_before(numbering.end):
+                gaps.append(
+                    Gap(self._stream, timestamp if numbering.until is None else numbering.until, timestamp, lost)
+                )
+            numbering.go_on_from(numbering.end - 1)
         return gaps
 
     def answered(self, epoch: int, next: int, start: int | None, timestamp: int, ended: int | None = None) -> list[Gap]:
@@ -154,29 +152,29 @@ class NumberedCursor:
             The messages that are lost.
         """
         gaps = self.ended()
-        line = self._lines[-1] if self._lines else None
-        if line is not None and epoch == line.epoch and next > line.after:
+        numbering = self._numberings[-1] if self._numberings else None
+        if numbering is not None and epoch == numbering.epoch and next > numbering.after:
             self._times.ended()  # what was dropped is sent again, or counted here
-            if lost := line.lost_before(next):
+            if lost := numbering.lost_before(next):
                 until = timestamp if self._times.until is None else self._times.until
                 stop = timestamp if start is None else max(start, until)
                 unsure = Gap(self._stream, until, stop, None)
-                gaps.append(unsure if self._has_of_other_epochs(line) else self._gap(line, stop, lost))
-            line.go_on_from(next - 1)
-            self._lines = [line]
+                gaps.append(unsure if self._has_of_other_epochs(numbering) else self._gap(numbering, stop, lost))
+            numbering.go_on_from(next - 1)
+            self._numberings = [numbering]
             return gaps
         # Another epoch, or the same one with smaller numbers, which the protocol forbids.
         before = self._times.until
         missing = self._times.answered(start, timestamp)
         since = timestamp if before is None else before
-        if line is not None and line.epoch != epoch and ended is not None:
-            lost = line.lost_before(ended) + next - 1
+        if numbering is not None and numbering.epoch != epoch and ended is not None:
+            lost = numbering.lost_before(ended) + next - 1
             missing = [Gap(self._stream, since, timestamp, lost)] if lost else []
-        elif line is not None and not missing:
+        elif numbering is not None and not missing:
             missing = [Gap(self._stream, since, timestamp, None)]
         # A publisher may go on in its epoch when the server has forgotten it, and send again what the viewer has.
-        earlier = [one for one in self._lines[-1:] if one.epoch != epoch]
-        self._lines = [*earlier, _Line(epoch, next - 1)]
+        earlier = [one for one in self._numberings[-1:] if one.epoch != epoch]
+        self._numberings = [*earlier, _Numbering(epoch, next - 1)]
         return [*gaps, *missing]
 
     def changed(self, epoch: int, next: int, timestamp: int, ended: int | None = None) -> None:
@@ -191,24 +189,24 @@ class NumberedCursor:
             timestamp: of the answer.
             ended: the number of the message that would have been next in the previous epoch; None if that is unknown.
         """
-        known = self._line_of(epoch)
+        known = self._numbering_of(epoch)
         if known is not None and self._is_current(known):
             return
-        if self._lines:
-            line, until = self._lines[-1], self._times.until
-            line.until = until
+        if self._numberings:
+            numbering, until = self._numberings[-1], self._times.until
+            numbering.until = until
             since = timestamp if until is None else until
             if ended is not None and len(self._ending) < EPOCHS:
-                line.end = ended
-                self._ending.append((line, timestamp))
+                numbering.end = ended
+                self._ending.append((numbering, timestamp))
             else:
                 self._change = Gap(self._stream, since if self._change is None else self._change.start, timestamp, None)
         if known is not None and next > known.after:
             # Servers go back to an epoch after they could not reach Redis. What they delivered of it meanwhile has come
             # in another one; if they do not know that nothing is missing, there is a gap without a count.
             known.go_on_from(next - 1)
-        others = [line for line in self._lines if line is not known]
-        self._lines = [*others, known or _Line(epoch, next - 1)][-EPOCHS:]
+        others = [numbering for numbering in self._numberings if numbering is not known]
+        self._numberings = [*others, known or _Numbering(epoch, next - 1)][-EPOCHS:]
 
     def take(self, message: Message, epoch: int) -> list[Message | Gap]:
         """Note that a message arrived.
@@ -222,15 +220,15 @@ class NumberedCursor:
             received before, or the message came before in another epoch.
         """
         number, timestamp = _number_and_time(message)
-        line = self._line_of(epoch)
-        if line is not None and line.has(number):
+        numbering = self._numbering_of(epoch)
+        if numbering is not None and numbering.has(number):
             return []
-        if self._was_received(message, line, timestamp):
-            return [] if line is None else [*self._reach_again(message, line, number)]
-        # Without a line, it was on its way when the epoch after the next began.
-        return [message] if line is None else self._place(message, line, number, timestamp)
+        if self._was_received(message, numbering, timestamp):
+            return [] if numbering is None else [*self._reach_again(message, numbering, number)]
+        # An epoch that is not remembered: the message was on its way when the epoch after the next began.
+        return [message] if numbering is None else self._place(message, numbering, number, timestamp)
 
-    def _was_received(self, message: Message, line: _Line | None, timestamp: int) -> bool:
+    def _was_received(self, message: Message, numbering: _Numbering | None, timestamp: int) -> bool:
         """Return whether the viewer has a message from another epoch, and note it if not.
 
         Servers that are cut off from each other may give one message two timestamps, and two messages the same one. So
@@ -242,53 +240,53 @@ class NumberedCursor:
         same = [*self._by_timestamp.get(timestamp, ()), *(one for key in keys for one in self._by_content.get(key, ()))]
         for one in same:
             is_near = abs(one.timestamp - timestamp) <= RESTAMPED_WITHIN
-            if one.line is not line and is_near and not mark.differs(one.mark):
+            if one.numbering is not numbering and is_near and not mark.differs(one.mark):
                 return True
-        received = _ReceivedMessage(line, mark, timestamp)
+        received = _ReceivedMessage(numbering, mark, timestamp)
         _remember(self._by_timestamp, timestamp, received)
         if keys:
             _remember(self._by_content, keys[0], received)
         return False
 
-    def _has_of_other_epochs(self, line: _Line) -> bool:
+    def _has_of_other_epochs(self, numbering: _Numbering) -> bool:
         """Return whether the viewer has messages from other epochs, which may be those missing in this one."""
-        return any(one.line is not line for same in self._by_timestamp.values() for one in same)
+        return any(one.numbering is not numbering for same in self._by_timestamp.values() for one in same)
 
-    def _reach_again(self, message: Message, line: _Line, number: int) -> list[Gap]:
+    def _reach_again(self, message: Message, numbering: _Numbering, number: int) -> list[Gap]:
         """Note the number of a message that the viewer has from another epoch; nothing else changes."""
         if int(message.flags) & _PRIORITY or message.type is MessageType.ANOMALY_ALERT:
-            line.ahead.add(number)
-            line.go_on_from(line.after)
+            numbering.ahead.add(number)
+            numbering.go_on_from(numbering.after)
             return []
-        return self._reach(line, number, _number_and_time(message)[1])
+        return self._reach(numbering, number, _number_and_time(message)[1])
 
-    def _place(self, message: Message, line: _Line, number: int, timestamp: int) -> list[Message | Gap]:
+    def _place(self, message: Message, numbering: _Numbering, number: int, timestamp: int) -> list[Message | Gap]:
         if int(message.flags) & _PRIORITY or message.type is MessageType.ANOMALY_ALERT:
-            return self._take_ahead(message, line, number, timestamp)
-        gaps = self._reach(line, number, timestamp)
-        line.until = timestamp
+            return self._take_ahead(message, numbering, number, timestamp)
+        gaps = self._reach(numbering, number, timestamp)
+        numbering.until = timestamp
         # Otherwise, the current epoch sets the time.
-        if self._is_current(line) or self._change is not None or self._ending:
+        if self._is_current(numbering) or self._change is not None or self._ending:
             self._times.follow(timestamp)
         return [*gaps, message]
 
     def pass_template(self, message: Message, epoch: int) -> list[Gap]:
         """Note a numbered message that the application does not get. Returns the gaps before it."""
         number, timestamp = _number_and_time(message)
-        line = self._line_of(epoch)
-        return [] if line is None or line.has(number) else self._reach(line, number, timestamp)
+        numbering = self._numbering_of(epoch)
+        return [] if numbering is None or numbering.has(number) else self._reach(numbering, number, timestamp)
 
     def refused(self, epoch: int, number: int) -> list[Gap]:
         """Note that a message was refused. The next connection gets it again.
 
         If it was refused over an earlier connection as well, it is lost. Returns the gap if it is.
         """
-        line = self._line_of(epoch)
-        if line is None or not self._is_current(line) or line.has(number):
+        numbering = self._numbering_of(epoch)
+        if numbering is None or not self._is_current(numbering) or numbering.has(number):
             return []
         if self.was_refused(epoch, number):
-            line.ahead.add(number)
-            line.go_on_from(line.after)
+            numbering.ahead.add(number)
+            numbering.go_on_from(numbering.after)
             until = self._times.until or 0
             return [Gap(self._stream, until, until, 1)]
         self._refused[epoch, number] = None
@@ -307,35 +305,35 @@ class NumberedCursor:
             self._refused_before = frozenset(self._refused)
         self._refused.clear()
 
-    def _line_of(self, epoch: int) -> _Line | None:
-        return next((line for line in self._lines if line.epoch == epoch), None)
+    def _numbering_of(self, epoch: int) -> _Numbering | None:
+        return next((numbering for numbering in self._numberings if numbering.epoch == epoch), None)
 
-    def _is_current(self, line: _Line) -> bool:
-        return line is self._lines[-1]
+    def _is_current(self, numbering: _Numbering) -> bool:
+        return numbering is self._numberings[-1]
 
-    def _take_ahead(self, message: Message, line: _Line, number: int, timestamp: int) -> list[Message | Gap]:
+    def _take_ahead(self, message: Message, numbering: _Numbering, number: int, timestamp: int) -> list[Message | Gap]:
         if not self._times.follow_ahead(timestamp):
             return []  # it came over a connection without numbers
-        line.ahead.add(number)
-        line.go_on_from(line.after)
-        if len(line.ahead) <= REMEMBERED:
+        numbering.ahead.add(number)
+        numbering.go_on_from(numbering.after)
+        if len(numbering.ahead) <= REMEMBERED:
             return [message]
-        oldest = min(line.ahead)
-        lost = line.lost_before(oldest)
-        line.go_on_from(oldest)
-        return [self._gap(line, timestamp, lost), message] if lost else [message]
+        oldest = min(numbering.ahead)
+        lost = numbering.lost_before(oldest)
+        numbering.go_on_from(oldest)
+        return [self._gap(numbering, timestamp, lost), message] if lost else [message]
 
-    def _reach(self, line: _Line, number: int, timestamp: int) -> list[Gap]:
+    def _reach(self, numbering: _Numbering, number: int, timestamp: int) -> list[Gap]:
         """Note that a message arrived in order. Missing messages before it are lost."""
-        gaps = self.ended() if self._is_current(line) else []
-        if lost := line.lost_before(number):
-            gaps.append(self._gap(line, timestamp, lost))
-        line.go_on_from(number)
+        gaps = self.ended() if self._is_current(numbering) else []
+        if lost := numbering.lost_before(number):
+            gaps.append(self._gap(numbering, timestamp, lost))
+        numbering.go_on_from(number)
         self._times.forget_notices(timestamp)
         return gaps
 
-    def _gap(self, line: _Line, timestamp: int, lost: int) -> Gap:
-        until = self._times.until if self._is_current(line) else line.until
+    def _gap(self, numbering: _Numbering, timestamp: int, lost: int) -> Gap:
+        until = self._times.until if self._is_current(numbering) else numbering.until
         return Gap(self._stream, timestamp if until is None else until, timestamp, lost)
 
 
@@ -343,12 +341,12 @@ class _ReceivedMessage(NamedTuple):
     """A message that the viewer has.
 
     Attributes:
-        line: the position in its epoch; None if that was not known any more.
+        numbering: the position in its epoch; None if that was not known any more.
         mark: identifies its content.
         timestamp: in microseconds since 1970.
     """
 
-    line: _Line | None
+    numbering: _Numbering | None
     mark: MessageMark
     timestamp: int
 

@@ -79,7 +79,7 @@ class Outbound:
             connection = await ready(False)
             encoding, limit = wanted = connection.session.encoding, _max_payload(connection)
             if prepared is not None and prepared_for == wanted:
-                return Sent(connection, connection.send(prepared.seal(timestamp)))
+                return Sent(connection, connection.send(prepared.finish(timestamp)))
             # Afterwards, the connection may be another one, or its send queue may be full.
             prepared_for = wanted
             prepared = await in_thread(

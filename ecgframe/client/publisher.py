@@ -15,7 +15,7 @@ from ..session.outgoing import encoding_for
 from ..session.record_writer import Counts
 from ..session.sealed_content import sealed_content
 from ..session.stream_writer import sealed_encoding
-from ..signing import ATTESTING_SECONDS
+from ..signing.attester import ATTESTING_SECONDS
 from .backoff import as_error
 from .callbacks import call_safely
 from .errors import ConnectionLost, NotAcknowledged
@@ -50,7 +50,7 @@ class Lost(NamedTuple):
 
     Attributes:
         stream: name of the stream.
-        messages: how many more are lost, templates included. Viewers of version 4 are told the same number.
+        messages: how many more are lost, templates included. Viewers of version 4 get the same number.
     """
 
     stream: str
@@ -124,7 +124,7 @@ class Publisher:
         self._connection: Connection | None = None
         self._asked: int | None = None  # timestamp of the opening that is not answered
         self._asked_at = 1  # the number that was next then
-        self._told = 0  # messages whose loss was told
+        self._reported = 0  # messages whose loss was reported
         self._receipts: dict[int, _Receipt] = {}  # by the timestamps of their messages
         self._in_order = asyncio.Lock()
         self._work = asyncio.Event()
@@ -156,7 +156,7 @@ class Publisher:
 
     @property
     def lost(self) -> int:
-        """Messages that the server does not have, as it has told; templates are counted, too."""
+        """Messages that the server has reported as lost; templates are counted, too."""
         return self._writer.lost
 
     def stats(self) -> dict[str, Any]:
@@ -226,7 +226,7 @@ class Publisher:
         return outgoing.timestamp
 
     async def flush(self, *, timeout: float = 30.0) -> None:
-        """Wait until the server has all messages that were sent so far, or has been told that they are lost.
+        """Wait until the server has all messages that were sent so far, or knows that they are lost.
 
         Raises:
             TimeoutError: it did not say so in that time.
@@ -246,7 +246,7 @@ class Publisher:
         Closing the client does not wait: it ends its publishers, and logs how many messages were not confirmed.
 
         Raises:
-            TimeoutError: the server did not say so in that time; ``stats`` tells how far it has got.
+            TimeoutError: the server did not confirm that in time; ``stats`` shows how far it has got.
             PermissionDenied, ConnectionLost: as ``send``.
         """
         try:
@@ -525,7 +525,7 @@ class Publisher:
         self._ask()
 
     def _tell_loss(self) -> None:
-        lost, self._told = self._writer.lost - self._told, self._writer.lost
+        lost, self._reported = self._writer.lost - self._reported, self._writer.lost
         if lost > 0 and self._on_lost is not None:
             call_safely(self._on_lost, Lost(self.stream, lost))
 

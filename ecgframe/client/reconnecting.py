@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
 
     from ..errors import ProtocolError
-    from ..session import SealedStreams, StreamOf
+    from ..session import SealedStreams, StreamEpoch
     from .access import Access
     from .connection import OnEvent
 
@@ -76,7 +76,7 @@ class ReconnectingConnection:
         reconnect: bool,
         on_event: OnEvent,
         lost: Callable[[], None],
-        was_refused: Callable[[StreamOf, int], bool],
+        was_refused: Callable[[StreamEpoch, int], bool],
         sealed: SealedStreams,
         entered: Callable[[State], None],
         options: dict[str, Any],

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import AuthenticationFailed, ProtocolError
 from ..foreign_text import gated_logger
 from ..protocol import ErrorCode
-from ..session import ErrorReceived, FramesUnopened, KeysRefused, StreamOf, SubscriptionAnswered, microseconds
+from ..session import ErrorReceived, FramesUnopened, KeysRefused, StreamEpoch, SubscriptionAnswered, microseconds
 from ..session.sealed_streams import STALE_AFTER
 from .backoff import as_error
 from .history import Histories, History
@@ -183,7 +183,7 @@ class Subscriptions:
         self._subscriptions.clear()
         self._others = None
 
-    def deliver(self, message: Message, connection: Connection, numbered: StreamOf | None = None) -> None:
+    def deliver(self, message: Message, connection: Connection, numbered: StreamEpoch | None = None) -> None:
         """Put a message into its queue: that of the stream in its header, or else of the stream in its data."""
         if numbered is not None and numbered.history is not None:
             self.histories.deliver(message, connection, numbered)
@@ -201,7 +201,7 @@ class Subscriptions:
         else:
             self.unclaimed += 1
 
-    def pass_template(self, message: Message, connection: Connection, numbered: StreamOf) -> None:
+    def pass_template(self, message: Message, connection: Connection, numbered: StreamEpoch) -> None:
         """Note a numbered message that the application does not get."""
         stream, epoch = numbered.name, numbered.epoch
         if numbered.history is not None:
@@ -211,14 +211,14 @@ class Subscriptions:
         if subscription and not (stream in connection.leaving and stream in connection.asked):
             subscription.pass_template(message, epoch)
 
-    def refused(self, numbered: StreamOf, number: int) -> None:
+    def refused(self, numbered: StreamEpoch, number: int) -> None:
         """Note that a numbered message was refused."""
         if numbered.history is not None:
             self.histories.refused(numbered, number)
         elif subscription := self.find(numbered.name):
             subscription.refused(numbered.epoch, number)
 
-    def was_refused(self, numbered: StreamOf, number: int) -> bool:
+    def was_refused(self, numbered: StreamEpoch, number: int) -> bool:
         """Return whether a numbered message was refused over an earlier connection as well."""
         subscription = self.find(numbered.name) if numbered.history is None else None
         return subscription is not None and subscription.numbers.was_refused(numbered.epoch, number)
@@ -253,7 +253,7 @@ class Subscriptions:
 
     def key_missing(self, stream: str | None, connection: Connection) -> None:
         """Ask for a key that is not known, by a SUBSCRIBE with the present position."""
-        if stream is None:  # only the key would tell
+        if stream is None:  # only the key would show which
             wanting = [one for one in self if self._takes_keys(one.stream)]
         else:
             found = self.find(stream)
@@ -267,7 +267,7 @@ class Subscriptions:
         try:
             return not self._sealed.has_own_keys(stream)
         except AuthenticationFailed:
-            return True  # ``_ask`` tells the application that its keyring fails
+            return True  # ``_ask`` reports to the application that its keyring fails
 
     def keys_refused(self, event: KeysRefused, connection: Connection) -> None:
         """End a subscription, or a history, whose keys are refused: it could open nothing, and has no answer."""
@@ -323,7 +323,7 @@ class Subscriptions:
         if self._sealed.is_required(stream) and (why := why_not_sealed(connection)) is not None:
             raise AuthenticationFailed(f"{stream!r} is to be sealed, but {why}")
         if connection.session.negotiated:
-            epoch, after = subscription.numbers.place() or (None, None)
+            epoch, after = subscription.numbers.position or (None, None)
             connection.session.subscribe(
                 stream, subscription.cursor.asks_since(), epoch=epoch, after=after, catch_up=subscription.catch_up
             )

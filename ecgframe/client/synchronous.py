@@ -394,7 +394,7 @@ class SyncMessageQueue(Generic[Queue]):
             self._waiting.release()
 
     def _wait(self, end: float | None, timeout: float | None) -> Exception | None:
-        """Wait until something has arrived; return what is to be raised instead, once the gaps were told."""
+        """Wait until something has arrived. Returns the error to raise instead, after the gaps were reported."""
         left = None if end is None else max(end - time.monotonic(), 0.0)
         if not self._thread.is_running:
             return StopIteration()
@@ -510,7 +510,7 @@ class SyncPublisher:
             self._tell_losses()
 
     def flush(self, *, timeout: float = DEFAULT_TIMEOUT) -> None:
-        """Wait until the server has all messages, or has been told that they are lost. See ``Publisher.flush``."""
+        """Wait until the server has all messages, or knows that they are lost. See ``Publisher.flush``."""
         try:
             self._thread.run(self._publisher.flush, timeout=timeout)
         finally:
@@ -530,7 +530,7 @@ class SyncPublisher:
 
     @property
     def lost(self) -> int:
-        """Messages that the server does not have, as it has told; templates are counted, too."""
+        """Messages that the server has reported as lost; templates are counted, too."""
         return self._publisher.lost
 
     def stats(self) -> dict[str, Any]:

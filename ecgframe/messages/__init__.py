@@ -537,7 +537,7 @@ def _schema(message_type: int) -> _Schema | None:
 
 
 FIELD_TABLES: Final[list[FieldTable | None]] = [None] * 256
-"""By the number of a message type: what tells quickly of a message that it is valid. Made when first needed."""
+"""By the number of a message type: a fast check of whether a message is valid. Made when first needed."""
 
 
 def _table(message_type: int) -> FieldTable:
@@ -620,9 +620,9 @@ def check_received(message_type: int, data: Any, version: int | None = None) -> 
 
 
 def _accepts(message_type: int, data: Any) -> bool:
-    """Tell quickly of most valid messages that they are valid and have no variant to be replaced.
+    """Return True for most messages that are valid and have no variant to be replaced. This is fast.
 
-    False for all others, of which ``_check`` has to find out what is wrong with them, if anything is.
+    ``_check`` decides about all other messages, valid ones among them.
     """
     table = FIELD_TABLES[message_type] if 0 <= message_type < len(FIELD_TABLES) else None
     return (table or _table(message_type)).accepts(data)

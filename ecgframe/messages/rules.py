@@ -71,7 +71,7 @@ class Rule:
     Attributes:
         expected: description with the unit, to follow "must be".
         fault: returns why a value is invalid; None if it is valid.
-        accepts: tells only whether a value is valid, which takes less time.
+        accepts: returns only whether a value is valid, which takes less time.
         kind: name by which the core knows the rule, and answers for ``accepts`` for the usual types; "" for none.
         values: the texts of a rule of kind "one of".
     """
@@ -299,7 +299,7 @@ def number_or_one_a_lead(expected: str, accepts: Callable[[Any], bool], suit: Ca
 
 
 def are_nonzero(values: npt.NDArray[Any]) -> Any:
-    """Tell of each entry whether it is finite and other than 0."""
+    """Return for each entry whether it is finite and not 0."""
     return np.isfinite(values) & (values != 0)
 
 

@@ -132,14 +132,14 @@ def unknown_template(number: int, stream_id: int) -> InvalidDataFormat:
     )
 
 
-def without_nil(told: Any) -> Any:
+def without_nil(payload: Any) -> Any:
     """Remove optional fields that are nil: they count as absent."""
-    if not isinstance(told, dict):
-        return told
-    return {name: value for name, value in told.items() if value is not None or name not in _OPTIONAL}
+    if not isinstance(payload, dict):
+        return payload
+    return {name: value for name, value in payload.items() if value is not None or name not in _OPTIONAL}
 
 
-def check(told: Any) -> None:
+def check(payload: Any) -> None:
     """Check the fields of a STREAM_TEMPLATE: of an opening if its number is 0, otherwise of a template.
 
     Raises:
@@ -147,38 +147,38 @@ def check(told: Any) -> None:
         InvalidDataFormat: 0x200, check 12; ``path`` names the invalid field.
         MessageTooLarge: 0x102, check 12; more than 256 values.
     """
-    _check_map(told)
-    number = told.get("template")
+    _check_map(payload)
+    number = payload.get("template")
     if not rules.is_integer(number) or number != 0:
-        _check_template(told)
+        _check_template(payload)
         return
-    _check_fields(told, _OF_OPENING)
+    _check_fields(payload, _OF_OPENING)
     for name in (*_OF_TEMPLATE, *_DEPENDENT):
-        if name in told and name not in _OF_OPENING:
-            raise _bad((name,), "left out of an opening (template 0)", rules.shown(told[name]))
+        if name in payload and name not in _OF_OPENING:
+            raise _bad((name,), "left out of an opening (template 0)", rules.shown(payload[name]))
 
 
-def check_template(told: Any) -> None:
+def check_template(payload: Any) -> None:
     """Check the fields of a template, with a number of 1 or more. Raises the errors of ``check``."""
-    _check_map(told)
-    _check_template(told)
+    _check_map(payload)
+    _check_template(payload)
 
 
-def _check_template(told: dict[Any, Any]) -> None:
-    _check_fields(told, _OF_TEMPLATE)
-    dtype = np.dtype(told["dtype"])
+def _check_template(payload: dict[Any, Any]) -> None:
+    _check_fields(payload, _OF_TEMPLATE)
+    dtype = np.dtype(payload["dtype"])
     for name in _DEPENDENT:
-        if name not in told:
+        if name not in payload:
             continue
         if dtype.kind == "f":
-            raise _bad((name,), f"left out where the dtype is {dtype}", rules.shown(told[name]))
-        if fault := _rule_by_dtype(name, dtype).fault(told[name]):
+            raise _bad((name,), f"left out where the dtype is {dtype}", rules.shown(payload[name]))
+        if fault := _rule_by_dtype(name, dtype).fault(payload[name]):
             raise _bad((name, *fault.where), fault.expected, fault.got)
-    if "epoch" in told:
-        raise _bad(("epoch",), "left out of a template", rules.shown(told["epoch"]))
-    if "missing" in told:
+    if "epoch" in payload:
+        raise _bad(("epoch",), "left out of a template", rules.shown(payload["epoch"]))
+    if "missing" in payload:
         for name in _PER_LEAD:
-            _check_per_lead(told["fields"], name, told["rows"] or 1)
+            _check_per_lead(payload["fields"], name, payload["rows"] or 1)
 
 
 def _rule_by_dtype(name: str, dtype: np.dtype[Any]) -> Rule:
@@ -207,15 +207,15 @@ def _check_per_lead(fields: dict[str, Any], name: str, leads: int) -> None:
             raise _bad(where, fault.expected, fault.got)
 
 
-def _check_map(told: Any) -> None:
-    if not isinstance(told, dict):
-        raise _bad((), "a map of fields", rules.shown(told))
-    if _has_more_values(told, MAX_TEMPLATE_VALUES):
+def _check_map(payload: Any) -> None:
+    if not isinstance(payload, dict):
+        raise _bad((), "a map of fields", rules.shown(payload))
+    if _has_more_values(payload, MAX_TEMPLATE_VALUES):
         raise _too_large(f"more than {MAX_TEMPLATE_VALUES} values", f"{MAX_TEMPLATE_VALUES} values")
 
 
-def _check_fields(told: dict[Any, Any], fields: Mapping[str, Rule]) -> None:
-    if lacking := [name for name in fields if name not in told]:
+def _check_fields(payload: dict[Any, Any], fields: Mapping[str, Rule]) -> None:
+    if lacking := [name for name in fields if name not in payload]:
         raise MissingRequiredFields(
             "STREAM_TEMPLATE lacks "
             + " and ".join(f"{path_text([name])} ({fields[name].expected})" for name in lacking),
@@ -223,7 +223,7 @@ def _check_fields(told: dict[Any, Any], fields: Mapping[str, Rule]) -> None:
             path=path_text([]),
         )
     for name, one in fields.items():
-        if fault := one.fault(told[name]):
+        if fault := one.fault(payload[name]):
             raise _bad((name, *fault.where), fault.expected, fault.got)
 
 

@@ -453,7 +453,7 @@ class Template:
 
         Returns:
             The payload; None if the map may be one of this template, but only ``record_content`` and ``template_key``
-            can tell, or if ``encode`` refuses it.
+            can determine, or if ``encode`` refuses it.
         """
         return None if self.coder is None else self.coder.write_map(data, delta, max_payload)
 

@@ -256,7 +256,7 @@ def _each_once(held: list[_Held], notes: list[str]) -> list[_Held]:
         most = directions.most_common(1)[0][0]
         kept = [one for one in held if one.direction == most]
         notes.append(
-            f"{len(directions):,} connections carry the stream, and nothing tells which of their messages are the "
+            f"{len(directions):,} connections carry the stream, and it is unknown which of their messages are the "
             f"same; those of {most[0]} are read, and {counted(len(held) - len(kept), 'message')} left out"
         )
         return kept

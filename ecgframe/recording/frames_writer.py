@@ -129,8 +129,8 @@ def _dtype_and_mark(record: Record, reach: Range) -> tuple[np.dtype[Any], int | 
     taken = {*reach.low, *reach.high}
     for dtype in (record.signal.dtype, np.dtype(np.int32), np.dtype(np.int64)):
         limits = np.iinfo(dtype)
-        told = [] if record.missing is None else [record.missing]
-        for mark in (*told, int(limits.max) if dtype.kind == "u" else int(limits.min)):
+        given = [] if record.missing is None else [record.missing]
+        for mark in (*given, int(limits.max) if dtype.kind == "u" else int(limits.min)):
             if mark not in taken:
                 return dtype, mark
     return record.signal.dtype, record.missing

@@ -161,7 +161,7 @@ class StreamRecorder:
             self._take_other(message)
 
     def take_gap(self, gap: Gap | None = None) -> None:
-        """Note that messages were lost. The next message tells how many samples are missing."""
+        """Note that messages were lost. The next message shows how many samples are missing."""
         self._is_gap_reported = True
 
     def flush(self) -> None:
@@ -401,8 +401,8 @@ class StreamRecorder:
         names = lead_names(data.get("leads"), leads)
         unit = units[next(iter(ecg_rows(names, units)), 0)]
         rows = [row for row in range(leads) if units[row] == unit]
-        told = ", ".join(f"{names[row]} ({units[row]})" for row in range(leads) if row not in rows)
-        self.summary.remark(f"signals of other units than {unit} were not written: {told}")
+        listed = ", ".join(f"{names[row]} ({units[row]})" for row in range(leads) if row not in rows)
+        self.summary.remark(f"signals of other units than {unit} were not written: {listed}")
         numbers = {name: one_for_each(data.get(name), leads) for name in ("gain", "baseline")}
         return {
             **data,

@@ -31,7 +31,7 @@ class Break(Enum):
 
     REPEATED = "the message has been received before"
     RESTARTED = "the stream started again, or its clock was set back"
-    UNCOUNTED = "messages were lost, and neither numbers nor times tell how many samples"
+    UNCOUNTED = "messages were lost, and neither numbers nor times show how many samples"
 
 
 @dataclass(frozen=True, slots=True)

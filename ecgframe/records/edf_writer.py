@@ -274,17 +274,18 @@ class EdfWriter:
 
     def _remarks(self) -> tuple[str, ...]:
         record = self.record
-        told = list(self._scaler.remarks(record.leads, record.units))
+        remarks = list(self._scaler.remarks(record.leads, record.units))
         if worst := max(ends.error for ends in self._ends):
-            told.append(
+            remarks.append(
                 f"the calibration is rounded to eight characters in the header, by {worst:.2g} {record.units} at most"
             )
         if not self._is_even:
-            told.append(f"the duration of data records at {record.sampling_rate:g} Hz is rounded to eight characters")
-        told += [
+            rate = f"{record.sampling_rate:g} Hz"
+            remarks.append(f"the duration of data records at {rate} is rounded to eight characters")
+        remarks += [
             f"the lead {old!r} is written as {new!r}: EDF has 16 ASCII characters for it" for old, new in self._renamed
         ]
-        told += [
+        remarks += [
             f"the units {stated!r} are written as {_dimension(stated)!r}: EDF has 8 ASCII characters for them"
             for stated in dict.fromkeys(record.unit(lead) for lead in range(len(record.leads)))
             if _dimension(stated) != stated
@@ -292,19 +293,19 @@ class EdfWriter:
         long_day = "Startdate 01-JAN-2026 X X "
         written, is_kept = equipment(_ascii(record.device), _TEXT - len(long_day))
         if record.device and not (is_kept and _ascii(record.device) == record.device):
-            told.append(f"the device {record.device!r} is written as {written.removeprefix(EQUIPMENT).strip()!r}")
+            remarks.append(f"the device {record.device!r} is written as {written.removeprefix(EQUIPMENT).strip()!r}")
         if record.comments:
             count = len(record.comments)
             what = "comment is" if count == 1 else "comments are"
-            told.append(f"{count:,} {what} left out, which EDF has no field for")
+            remarks.append(f"{count:,} {what} left out, which EDF has no field for")
         if self._cut:
-            told.append(f"{self._cut:,} annotations are cut to {self._room} bytes")
+            remarks.append(f"{self._cut:,} annotations are cut to {self._room} bytes")
         if self._gaps.left_out:
-            told.append(
+            remarks.append(
                 f"{self._gaps.left_out:,} gaps are not annotated, only the first {MOST_GAPS:,}; their samples are "
                 "marked as missing"
             )
-        return tuple(told)
+        return tuple(remarks)
 
 
 def _data_record(record: Record, width: int) -> tuple[int, str, bool]:

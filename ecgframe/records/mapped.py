@@ -1,7 +1,7 @@
 """Large signals: arrays over the bytes of a file, of which only what is in use is in memory.
 
 The operating system reads a mapped file page by page, and keeps pages until memory is short. To other programs, and to
-limits on memory, they look like memory of this process. So whoever reads a signal from its beginning to its end gives
+limits on memory, they look like memory of this process. So code that reads a signal from its beginning to its end gives
 back the pages on the way (``release``); they are read again if somebody needs them.
 """
 

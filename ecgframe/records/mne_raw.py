@@ -16,7 +16,7 @@ from .edf_marks import GAP
 from .record import Record, RecordError, check_one_unit
 
 _IN_VOLTS: Final = frozenset({"ecg", "eeg", "eog", "emg", "bio", "ecog", "seeg", "dbs"})
-"""Types of channels that MNE keeps in volts. The unit of a channel does not tell: a trigger has volts as well."""
+"""Types of channels that MNE keeps in volts. The unit of a channel does not show that: a trigger has volts as well."""
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 

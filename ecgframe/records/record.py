@@ -290,10 +290,10 @@ def mark_missing(record: Record, is_missing: npt.NDArray[np.bool_]) -> Record:
     return replace(record, signal=wider, missing=mark_of_wider)
 
 
-def marks_to_try(told: int | None, dtype: np.dtype[Any]) -> Iterator[int]:
+def marks_to_try(given: int | None, dtype: np.dtype[Any]) -> Iterator[int]:
     """Yield candidates for the count of missing samples: the one of the record, then from an end of the dtype."""
-    if told is not None:
-        yield told
+    if given is not None:
+        yield given
     limits = np.iinfo(dtype)
     step, first = (-1, limits.max) if dtype.kind == "u" else (1, limits.min)
     yield from (int(first) + step * number for number in range(min(MARKS_TRIED, int(limits.max) - int(limits.min) + 1)))

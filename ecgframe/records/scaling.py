@@ -275,10 +275,10 @@ class Scaler:
     def remarks(self, names: tuple[str, ...], units: str) -> tuple[str, ...]:
         """Return a sentence for each kind of values that could not be stored exactly."""
         rounded = {name: error for name, error in zip(names, self.errors, strict=True) if error > 0}
-        told = []
+        remarks = []
         if rounded:
             worst = max(rounded.values())
-            told.append(f"samples of {', '.join(rounded)} are rounded, by {worst:.3g} {units} at most")
+            remarks.append(f"samples of {', '.join(rounded)} are rounded, by {worst:.3g} {units} at most")
         if self.infinite:
-            told.append(f"{self.infinite:,} infinite samples are written as missing")
-        return tuple(told)
+            remarks.append(f"{self.infinite:,} infinite samples are written as missing")
+        return tuple(remarks)

@@ -199,7 +199,7 @@ def _define(text: str, found: _Marks) -> bool:
 
 
 def _marks(raw: bytes, found: _Marks) -> Iterator[_Mark]:
-    """Yield the annotations of a file. ``found.is_cut`` tells if its end is missing."""
+    """Yield the annotations of a file. ``found.is_cut`` is true if its end is missing."""
     if len(raw) % 2:
         raise ValueError("it has an odd number of bytes")
     words = memoryview(raw).cast("H") if struct.pack("=H", 1) == b"\1\0" else struct.unpack(f"<{len(raw) // 2}H", raw)

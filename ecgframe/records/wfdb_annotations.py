@@ -91,14 +91,14 @@ class AnnotationFile:
 
     def remarks(self) -> tuple[str, ...]:
         """Return a sentence for each kind of information that the format cannot store."""
-        told = (
+        found = (
             (self._lasting, "written without duration, which WFDB cannot store"),
             (self._of_other, f"written without lead, which is none of the first {NO_SIGNAL} of the record"),
             (self._cut, f"cut to {_LONGEST_TEXT} bytes, the longest text of WFDB"),
             (self._early, "before the first sample, and written at it"),
         )
         return tuple(
-            f"{count:,} {'annotation is' if count == 1 else 'annotations are'} {what}" for count, what in told if count
+            f"{count:,} {'annotation is' if count == 1 else 'annotations are'} {what}" for count, what in found if count
         )
 
     def close(self) -> None:

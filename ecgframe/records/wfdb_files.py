@@ -404,7 +404,7 @@ def _by_name(name: Path, segments: Mapping[str, Header], known: Sequence[tuple[s
     """Return the signals that the first segment does not have.
 
     Raises:
-        RecordError: names do not tell which signals belong together.
+        RecordError: names do not show which signals belong together.
     """
     more: dict[tuple[str, int], SignalLine] = {}
     for of_segment in segments.values():

@@ -118,19 +118,19 @@ class WfdbWriter:
         self._notes.close()
         self._data.close()
         replace_file(self._base.with_suffix(".hea"), self._text(), sync=True)
-        told = list(self._scaler.remarks(self.record.leads, self.record.units))
+        remarks = list(self._scaler.remarks(self.record.leads, self.record.units))
         if self._rounded_baselines:
             worst = max(self._rounded_baselines)
-            told.append(
+            remarks.append(
                 f"baselines are rounded to whole counts, as in WFDB, by {worst:.3g} {self.record.units} at most"
             )
         stated = [self.record.unit(lead) for lead in range(len(self._units))]
         names = zip((*self.record.leads, *stated), (*map(_one_line, self.record.leads), *self._units), strict=True)
         changed = dict.fromkeys((old, new) for old, new in names if old != new)
-        told += [f"{old!r} is written as {new!r} in the header" for old, new in changed]
+        remarks += [f"{old!r} is written as {new!r} in the header" for old, new in changed]
         texts = [text for text in (self.record.device, *self.record.comments) if _one_line(text) != text]
-        told += [f"{text!r} is written as {_one_line(text)!r} in a comment" for text in texts]
-        return (*told, *self._notes.remarks())
+        remarks += [f"{text!r} is written as {_one_line(text)!r} in a comment" for text in texts]
+        return (*remarks, *self._notes.remarks())
 
     def abandon(self) -> None:
         """Close the files as they are, after an error."""

@@ -19,7 +19,8 @@ from ..codec import EncodedFrame
 from ..errors import ProtocolError
 from ..protocol import DIGEST_SIZE, MAX_DIGESTS, MessageType
 from ..session import Outgoing, StreamPosition
-from ..signing import ATTESTING_SECONDS, Attester, Signature, Verifier, digest
+from ..signing import Attester, Signature, Verifier, digest
+from ..signing.attester import ATTESTING_SECONDS
 from .backplane import Link
 from .logs import log_failure, logger
 

@@ -67,7 +67,7 @@ class Audit:
 
     def start(self) -> None:
         """Note that the server has started. A log that is switched on later does not say that it is alive."""
-        self.tell(Event.SERVER_STARTED, "server started")
+        self.record(Event.SERVER_STARTED, "server started")
         if self.is_on:
             self._timer = asyncio.get_running_loop().call_later(ALIVE_EVERY, self._alive)
 
@@ -76,19 +76,19 @@ class Audit:
         if self._timer is not None:
             self._timer.cancel()
         self._refusals.flush()
-        self.tell(Event.SERVER_STOPPED, "server stopped")
+        self.record(Event.SERVER_STOPPED, "server stopped")
 
     def rights(self, command: str, of: str | None, ended: int, late: int = 0, *, stream: str | None = None) -> None:
         """Note that rights were taken away; ``late`` are those that ended because ``authorize`` did not answer."""
         fields = {"command": command, "of": of, "ended": ended, "late": late}
         if stream is not None:
             fields["stream"] = stream
-        self.tell(Event.RIGHTS, "%s of %s: %d ended, %d for want of an answer", command, of, ended, late, **fields)
+        self.record(Event.RIGHTS, "%s of %s: %d ended, %d for want of an answer", command, of, ended, late, **fields)
 
     def asked(self, peer: str, person: str | None, stream: str | None, *, is_granted: bool) -> None:
         """Note that somebody has asked over HTTP who watches a stream, or all streams."""
         fields = {"peer": peer, "person": person, "stream": stream, "granted": is_granted}
-        self.tell(Event.ASKED, "%s at %s asks who watches %s", person, peer, stream, **fields)
+        self.record(Event.ASKED, "%s at %s asks who watches %s", person, peer, stream, **fields)
 
     def page_refused(self, peer: str, person: str | None, page: str, status: int, origin: str | None = None) -> None:
         """Note that a request for a page was refused.
@@ -107,26 +107,26 @@ class Audit:
     def acknowledged(self, info: ConnectionInfo, stream: str, alarm: str, by: str, **fields: Any) -> None:
         """Note that an alarm was acknowledged over a connection. ``fields`` are the others of the event."""
         record = {"stream": stream, "alarm": alarm, "by": by, **fields}
-        self.tell_of(info, Event.ACKNOWLEDGED, "acknowledges an alarm of %s", stream, **record)
+        self.record_of(info, Event.ACKNOWLEDGED, "acknowledges an alarm of %s", stream, **record)
 
     def paused(self, info: ConnectionInfo, seconds: float, by: str) -> None:
         """Note that a page has paused the sound of its alarms, or ended the pause: 0 seconds."""
-        self.tell_of(info, Event.PAUSED, "pauses the sound of alarms for %g s", seconds, seconds=seconds, by=by)
+        self.record_of(info, Event.PAUSED, "pauses the sound of alarms for %g s", seconds, seconds=seconds, by=by)
 
     def limits(self, info: ConnectionInfo, stream: str, limits: dict[str, float | None], by: str) -> None:
         """Note that alarm limits were set over a connection."""
-        self.tell_of(info, Event.LIMITS, "sets the limits of %s", stream, stream=stream, limits=limits, by=by)
+        self.record_of(info, Event.LIMITS, "sets the limits of %s", stream, stream=stream, limits=limits, by=by)
 
-    def tell_of(self, info: ConnectionInfo, event: Event, text: str, *arguments: object, **fields: Any) -> None:
+    def record_of(self, info: ConnectionInfo, event: Event, text: str, *arguments: object, **fields: Any) -> None:
         """Write a record of a connection."""
         if self.is_on:
             person = name_of(info.identity)
             whose = {"connection": info.id, "peer": info.peer, "person": person}
             if proxy := info.request.proxy:
                 whose["proxy"] = proxy
-            self.tell(event, f"%s at %s (%s) {text}", person, info.peer, info.id, *arguments, **whose, **fields)
+            self.record(event, f"%s at %s (%s) {text}", person, info.peer, info.id, *arguments, **whose, **fields)
 
-    def tell(self, event: Event, text: str, *arguments: object, **fields: Any) -> None:
+    def record(self, event: Event, text: str, *arguments: object, **fields: Any) -> None:
         """Write a record."""
         if self.is_on:
             record = {"event": str(event), "run": self.run, "at": time.time(), **fields}
@@ -135,11 +135,11 @@ class Audit:
     def _tell_refusal(self, fields: dict[str, Any]) -> None:
         text = "%s at %s may not read %s: %d"
         who = fields["person"], fields["peer"], fields["page"], fields["status"]
-        self.tell(Event.PAGE_REFUSED, text, *who, **fields)
+        self.record(Event.PAGE_REFUSED, text, *who, **fields)
 
     def _alive(self) -> None:
         self._refusals.flush()
-        self.tell(Event.SERVER_ALIVE, "server is alive")
+        self.record(Event.SERVER_ALIVE, "server is alive")
         self._timer = asyncio.get_running_loop().call_later(ALIVE_EVERY, self._alive)
 
 
@@ -243,4 +243,4 @@ class ConnectionAudit:
         self._tell(Event.PUBLISHED, "published %d messages on %s", part.number, stream, **fields)
 
     def _tell(self, event: Event, text: str, *arguments: object, **fields: Any) -> None:
-        self._audit.tell_of(self._info, event, text, *arguments, **fields)
+        self._audit.record_of(self._info, event, text, *arguments, **fields)

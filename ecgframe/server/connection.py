@@ -306,7 +306,7 @@ class Connection:
         self.writer.flush()
 
     def _name_streams(self) -> None:
-        """Tell a peer that has agreed on version 4 the numbers of the streams that it watched before."""
+        """Send a peer that has agreed on version 4 the numbers of the streams that it watched before."""
         for name, stream in self.subscriptions.items():
             stream.note_reader(self.writer)
             if (binding := stream.viewers.binding(self.writer)) is not None:

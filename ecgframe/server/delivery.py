@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..codec import EncodedFrame
 from ..protocol import Flag, MessageType
-from ..signing import SIGNED_TYPES
+from ..signing.digests import SIGNED_TYPES
 from .backplane import COMMANDS, EVERYONE, OF_SERVERS, PublishedBy
 from .logs import logger
 from .publication import Publication

@@ -53,8 +53,8 @@ def ecg_in_millivolts(
     units = lead_units(data, len(values))
     rows = ecg_rows(names, units)
     if not rows:
-        told = sorted({unit for unit in units if unit})
-        raise NotDetectable(f"none of its leads is an ECG: {', '.join(names)}{' in ' if told else ''}{', '.join(told)}")
+        stated = ", ".join(sorted({unit for unit in units if unit}))
+        raise NotDetectable(f"none of its leads is an ECG: {', '.join(names)}{' in ' if stated else ''}{stated}")
     scales = []
     for row in rows:
         if (scale := PER_MILLIVOLT.get((units[row] or "mV").strip().lower())) is None:

@@ -17,7 +17,7 @@ from ..background.threads import ENCODED_AT_ONCE, in_thread
 from ..codec import EncodedFrame
 from ..libraries import library
 from ..protocol import MAX_CONTROL_PAYLOAD, CloseCode, Flag, MessageType
-from ..seal import check_timestamp
+from ..seal.sealer import check_timestamp
 from ..session import (
     Outgoing,
     RateLimit,
@@ -25,7 +25,7 @@ from ..session import (
     Totals,
     prepare_outgoing,
 )
-from ..signing import SIGNED_TYPES
+from ..signing.digests import SIGNED_TYPES
 from .attesting import Attesting
 from .audit import Audit
 from .backplane import COMMANDS, EVERYONE, OF_SERVERS, PRESENCE, LocalBackplane, numbers_messages
@@ -122,11 +122,11 @@ class WebSocketBinaryHandler:
             so a peer that may not publish costs very little. Without ``authorize`` and ``on_message``, no peer may.
         on_message: handles the data messages of peers; those of one peer one after the other.
         on_undelivered: called for each message with ACK_REQUIRED that the peer did not acknowledge.
-        may_see_watchers: returns whether whoever sends an HTTP request for ``/watchers`` may know who watches a stream.
+        may_see_watchers: returns whether the sender of a request for ``/watchers`` may know who watches a stream.
             Without it, there is no such page.
-        visible_streams: returns which names of streams whoever sends an HTTP request for ``/streams`` may see. Without
+        visible_streams: returns which names of streams the sender of a request for ``/streams`` may see. Without
             it, all are seen by those whom ``authenticate`` accepts.
-        may_see_metrics: returns whether whoever sends an HTTP request for ``/metrics`` may see them. Without it, those
+        may_see_metrics: returns whether the sender of a request for ``/metrics`` may see them. Without it, those
             may whom ``authenticate`` accepts.
         on_error: called for each error that is sent to a peer; ``ecgframe.tools.error_log`` writes them to files.
         clock: returns microseconds since 1970, for timestamps; the system's clock by default. The clock of the
@@ -783,7 +783,7 @@ class WebSocketBinaryHandler:
                     raise UnknownConnection(f"connection {connection.id!r} was closed while the message was encoded")
                 if connection.session.encoding is encoding:  # otherwise both sides negotiated another one meanwhile
                     break
-            outgoing = prepared.seal(self._wall_clock_us())
+            outgoing = prepared.finish(self._wall_clock_us())
             self._fan_out.write(outgoing, [connection.writer], connection.now())
             return outgoing.timestamp
 

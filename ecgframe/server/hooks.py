@@ -29,15 +29,15 @@ Authorize = Callable[[ConnectionInfo, Action, str | None], Awaitable[bool]]
 """Returns whether a connection may act on a stream (None for a broadcast). False refuses it (ERROR 0x203)."""
 
 MaySeeWatchers = Callable[[Request, object, str | None], Awaitable[bool]]
-"""Returns whether whoever sent a request for ``/watchers`` may know who watches a stream (None for all streams). The
+"""Returns whether the sender of a request for ``/watchers`` may know who watches a stream (None for all streams). The
 second argument is the identity that ``authenticate`` returned. False refuses it (403)."""
 
 VisibleStreams = Callable[[Request, object, Sequence[str]], Awaitable[Collection[str]]]
-"""Returns those of the streams whose names whoever sent a request for ``/streams`` may see. The second argument is the
+"""Returns the streams whose names the sender of a request for ``/streams`` may see. The second argument is the
 identity that ``authenticate`` returned."""
 
 MaySeeMetrics = Callable[[Request, object], Awaitable[bool]]
-"""Returns whether whoever sent a request for ``/metrics`` may see them. The second argument is the identity that
+"""Returns whether the sender of a request for ``/metrics`` may see them. The second argument is the identity that
 ``authenticate`` returned. False refuses it (403)."""
 
 OnMessage = Callable[[ConnectionInfo, Message], Awaitable[None]]

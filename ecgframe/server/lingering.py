@@ -67,13 +67,13 @@ class WaitingFrame:
         self._members: frozenset[LingeringWriter] | None = None
 
     def is_for(self, viewer: LingeringWriter) -> bool:
-        """Return whether a viewer is to get it."""
+        """Return whether the frame is for a viewer."""
         if self._members is None:
             self._members = frozenset(self.viewers)
         return viewer in self._members
 
     def note(self) -> None:
-        """Count it."""
+        """Count the frame as sent."""
         self._note_sent(self.outgoing, len(self.viewers), len(self.viewers) - self.queued)
 
 
@@ -99,7 +99,7 @@ class Linger:
         self._frames: list[WaitingFrame] = []
         self._nbytes = 0
         self._sent: dict[LingeringWriter, int] = {}
-        """Viewers that were sent their frames before the others: how many of all frames they do not wait for."""
+        """Viewers whose frames were sent early, and how many of ``_frames`` those are, from the first on."""
         self._timer: asyncio.TimerHandle | None = None
 
     @staticmethod

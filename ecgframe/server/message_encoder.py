@@ -127,7 +127,7 @@ class MessageEncoder:
             await self._open()
             # Timestamps increase over all streams, and others have published while this one was encoded.
             timestamp = self._wall_clock_us()
-            encoded = prepared.seal_frame(timestamp)
+            encoded = prepared.finish_frame(timestamp)
             self._stats.note_encoded(encoded)
             return await publish(encoded, timestamp)
 

@@ -167,11 +167,11 @@ class Epoch:
             raise ValueError(f"the first message of the stream was published {first} bulk=True, and this one {this} it")
 
     def binding(self, next: int, *, tells_end: bool = False) -> Binding:
-        """Return what a viewer is told whose first message has the number ``next``.
+        """Return what the answer to a viewer states whose first message has the number ``next``.
 
         Args:
             next: the number.
-            tells_end: whether it was told of the epoch before, so that it is told the end of that.
+            tells_end: whether the viewer knows the epoch before, so that the answer states the end of that.
         """
         before = [one.outgoing.frame for one in self._templates if one.number < next]
         ended = self.before[1] if tells_end and self.before is not None else None
@@ -297,7 +297,7 @@ class Numbering:
         return self.present.take()
 
     def binding(self, next: int) -> Binding:
-        """Return what a viewer is told whose first message has the number ``next`` of the present epoch."""
+        """Return what the answer to a viewer states whose first message has the number ``next`` of this epoch."""
         return self.present.binding(next)
 
     # --- epochs ---
@@ -338,7 +338,7 @@ class Numbering:
         self.is_shared = True
 
     def begin_opened(self, publisher: Publisher | None) -> None:
-        """Begin another epoch, and tell viewers where the present one ended.
+        """Begin another epoch, and announce to viewers where the present one ended.
 
         Args:
             publisher: who opens the stream; None if the server goes on to number it.

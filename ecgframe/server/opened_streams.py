@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from ..codec import Message
-    from ..session import FrameRefused, Numbered, OpeningRequested, Received, Settings, StreamOf
+    from ..session import FrameRefused, Numbered, OpeningRequested, Received, Settings, StreamEpoch
     from .backplane import Backplane, NumberedBackplane
     from .connection import Connection
     from .hooks import Action, Hooks
@@ -123,7 +123,7 @@ class OpenedStreams:
 
     # --- messages ---
 
-    async def take(self, connection: Connection, event: Received, place: StreamOf) -> bool:
+    async def take(self, connection: Connection, event: Received, place: StreamEpoch) -> bool:
         """Publish a message of a stream that the client has opened.
 
         Returns:
@@ -154,12 +154,12 @@ class OpenedStreams:
         if event.of_stream is not None and event.number:
             self._pass_over_number(connection, event.of_stream, event.number, overtakes=True)
 
-    def _pass_over_number(self, connection: Connection, place: StreamOf, number: int, *, overtakes: bool) -> None:
+    def _pass_over_number(self, connection: Connection, place: StreamEpoch, number: int, *, overtakes: bool) -> None:
         publisher = connection.opened.get(place.name)
         if publisher is not None and publisher.epoch == place.epoch and publisher.owner is connection:
             publisher.pass_over(number, overtakes=overtakes)
 
-    async def _publish(self, owner: Connection, event: Received, place: StreamOf) -> bool:
+    async def _publish(self, owner: Connection, event: Received, place: StreamEpoch) -> bool:
         """Publish a message under the publisher's number.
 
         Returns:
@@ -286,7 +286,7 @@ class OpenedStreams:
 
     # --- what the publisher has sealed ---
 
-    async def _publish_sealed(self, connection: Connection, message: Message, place: StreamOf) -> None:
+    async def _publish_sealed(self, connection: Connection, message: Message, place: StreamEpoch) -> None:
         """Hand on a message that the publisher has sealed. The application does not get it.
 
         Raises:

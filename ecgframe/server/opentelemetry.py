@@ -37,7 +37,7 @@ FRESH: Final = 0.5
 """Seconds for which the numbers are used for all instruments, so that they are counted once for each collection."""
 
 ANSWER: Final = 1.0
-"""Seconds that the event loop has to tell the numbers; after that, those of before are used."""
+"""Seconds that the event loop has to report the numbers; after that, the previous ones are used."""
 
 Values = dict[str, list[tuple[float, dict[str, str]]]]
 """Values and attributes by the name of the instrument."""

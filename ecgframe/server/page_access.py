@@ -1,4 +1,4 @@
-"""Who may read the pages of a server: whoever asks is authenticated as a viewer is."""
+"""Who may read the pages of a server. Requests are authenticated as those of viewers are."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class PageAccess:
     async def metrics(self, request: Request) -> HTTPStatus:
         """Return the status for a request for the metrics: 200, 401 if ``authenticate`` refuses, or 403.
 
-        ``may_see_metrics`` decides; without that hook, whoever is known may see them.
+        ``may_see_metrics`` decides; without that hook, every authenticated person may see them.
         """
         asker = await self.identify(request)
         if not asker.is_known:

@@ -187,7 +187,7 @@ class Pages:
         return Answer(status, json.dumps(fields).encode(), JSON, {"Cache-Control": "no-store"})
 
     async def _list(self, request: Request) -> Answer:
-        """Answer with the names of the streams that whoever asks may see."""
+        """Answer with the names of the streams that the sender of the request may see."""
         status, names = await self._handler.page_access.streams(request, self._streams)
         headers = {"Cache-Control": "no-store", **self._shared(request)}
         if status is not HTTPStatus.OK:

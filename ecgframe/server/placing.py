@@ -1,4 +1,4 @@
-"""Lets the code that handles a message tell the message's inbox when the next message may be handled.
+"""Lets the code that handles a message signal to the message's inbox that the next message may be handled.
 
 A message is placed once nothing that is published later can be delivered before it. From then on, the next message of
 the peer may be handled, while this one still waits for another server.

@@ -46,7 +46,7 @@ class Past(NamedTuple):
     Attributes:
         ring: has them.
         epoch_id: id of their epoch.
-        part: what a viewer is told of them.
+        part: what the answer to the viewer states of them.
         close: called when they are no longer needed.
     """
 
@@ -130,7 +130,7 @@ class Playback:
         return HistoryPart(binding._replace(id=self._id, templates=templates), last + 1, more)
 
     def _all_of(self, past: Past) -> HistoryPart:
-        """Take all messages of a past from elsewhere, and return what the viewer is told of them."""
+        """Take all messages of a past from elsewhere, and return what the answer to the viewer states of them."""
         self._epoch_id, self._next = past.epoch_id, self._ring.first
         binding = self.stream.announcer.sealed_binding(past.part.binding, self._viewer.session)
         return past.part._replace(binding=binding._replace(id=self._id))

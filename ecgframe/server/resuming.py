@@ -1,4 +1,4 @@
-"""From where a viewer gets the messages of a stream: after the last one that it has, from a time on, or from now on.
+"""Where a viewer starts in a stream: after the last message that it has, at a time, or now.
 
 A viewer names the last message that it has by its number (version 4) or by its timestamp.
 """
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Beginning(NamedTuple):
-    """From where a viewer gets a stream, as the answer to its SUBSCRIBE says it.
+    """Where a viewer starts in a stream, as the answer to its SUBSCRIBE states it.
 
     Attributes:
         start: the time from which messages follow, in microseconds since 1970, as ``answer_subscription`` takes it.
@@ -43,7 +43,7 @@ class _Start(NamedTuple):
 
 
 def begin_to_watch(stream: Stream, viewer: Viewer, request: SubscribeRequested, clock: StreamClock) -> Beginning:
-    """Add a viewer to a stream, from where its request says.
+    """Add a viewer to a stream, starting where its request says.
 
     Args:
         stream: the stream, held.
@@ -59,7 +59,7 @@ def begin_to_watch(stream: Stream, viewer: Viewer, request: SubscribeRequested, 
     binding = viewers.binding(viewer, request.epoch, after)
     if binding is not None:
         if since is None:
-            start = None  # its numbers say it
+            start = None  # the numbers of its messages show it
         elif start is None and binding.epoch == request.epoch and binding.next > after + 1:
             start = _kept_from(stream, since)
         binding = stream.announcer.sealed_binding(binding, viewer.session)
@@ -160,7 +160,7 @@ def _add_within(stream: Stream, viewer: Viewer, ids: set[int], after: int) -> bo
     opened = {one.id for one in map(numbering.find, ids) if one is not None and one.publisher is not None}
     is_known = numbering.id in ids
     has_begun = False
-    overtaken: tuple[int, int] | None = None  # where an urgent message is that the viewer may not have
+    overtaken: tuple[int, int] | None = None  # position of an urgent message that the viewer may not have
     for publication in ring.start_from(ring.first):
         position = publication.position
         if position is None:
@@ -179,7 +179,7 @@ def _add_within(stream: Stream, viewer: Viewer, ids: set[int], after: int) -> bo
     if not is_known:
         return False
     if overtaken is not None and numbering.is_shared:
-        last, number = overtaken  # elsewhere on another server; what follows in line comes again, as repetitions
+        last, number = overtaken  # another server may order them otherwise; messages that follow in order are repeated
     stream.viewers.add_at(viewer, number, last)
     return True
 

@@ -1,4 +1,4 @@
-"""What a server needs to seal its streams: the keys, the sealers, and who may have which keys.
+"""Sealing of the streams of a server: its keys, its sealers, and which viewers may have which keys.
 
 Section "Sealed streams" of the specification.
 """
@@ -81,7 +81,7 @@ class Seals:
         self._sealers: OrderedDict[tuple[Key, Encoding], Sealer] = OrderedDict()
 
     def of(self, stream: str) -> StreamSeal | None:
-        """Return what seals a stream; None if it is not sealed.
+        """Return the sealing of a stream; None if it is not sealed.
 
         Raises:
             ValueError: it is sealed, but none of its keys is valid now.

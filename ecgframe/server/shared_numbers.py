@@ -123,7 +123,7 @@ class SharedNumbers:
             self._viewers.announce()
 
     def in_force(self, record: Record | None) -> Record | None:
-        """The record, if its template is one of the latest: viewers to come know no others."""
+        """Return the record if its template is one of the latest: later viewers know no others."""
         if record is None or self._numbering.present.in_force(record.template.number) is None:
             return None
         return record

@@ -264,7 +264,7 @@ class Streams:
         return stream
 
     def _numbering_of(self, name: str) -> Numbering | None:
-        """The numbers of a stream, with which it goes on where it was left; None if the server has none."""
+        """Return the numbering of a stream, which continues where it was left; None if the server has none."""
         if not self._is_numbered:
             return None
         draw_id = self._ids.__next__

@@ -26,7 +26,7 @@ from .events import (
     UnsubscribeRequested,
     VersionChecked,
 )
-from .frame_reader import StreamOf
+from .frame_reader import StreamEpoch
 from .meter import BudgetExceeded
 from .outgoing import (
     Binding,
@@ -80,7 +80,7 @@ __all__ = [
     "ServerSession",
     "Session",
     "Settings",
-    "StreamOf",
+    "StreamEpoch",
     "StreamWriter",
     "SubscribeRequested",
     "SubscriptionAnswered",

@@ -10,7 +10,8 @@ from math import inf
 from typing import TYPE_CHECKING, Final
 
 from ..protocol import MAX_DIGESTS
-from ..signing import PATIENCE, AttestationBook, Unattested
+from ..signing import AttestationBook, Unattested
+from ..signing.attestation_book import PATIENCE
 
 if TYPE_CHECKING:
     from ..signing import Attested, Verifier

@@ -17,9 +17,10 @@ from .events import AttestationTaken, Event, FramesUnopened, KeyMissing, KeysRef
 from .held_frames import HELD_SECONDS, Held, HeldFrames
 from .negotiation import choice, common_capabilities, usable
 from .outgoing import encode_outgoing, encoding_for
+from .receiver import VERSION_OF_NEGOTIATION
 from .sealed_reader import NotYetOpened, SealedReader
 from .sealed_streams import KeptMessage, SealedStreams, SignedPlace, can_open, window_of_history
-from .session import AGREED_ALREADY, VERSION_OF_NEGOTIATION, Session
+from .session import AGREED_ALREADY, Session
 from .state import Phase, Trigger
 from .timestamps import microseconds, seconds
 
@@ -29,9 +30,9 @@ if TYPE_CHECKING:
     from ..codec import Message
     from ..seal import ReplayWindow
     from ..signing import Unattested
-    from .frame_reader import StreamOf
+    from .frame_reader import StreamEpoch
     from .meter import Decoded
-    from .session import Refusal
+    from .receiver import Refusal
     from .settings import Settings
 
 SHORTEST_HEARTBEAT: Final = 0.05
@@ -67,7 +68,7 @@ class ClientSession(Session):
         settings: Settings,
         wall_clock_us: Callable[[], int],
         *,
-        was_refused: Callable[[StreamOf, int], bool] | None = None,
+        was_refused: Callable[[StreamEpoch, int], bool] | None = None,
         sealed: SealedStreams | None = None,
     ) -> None:
         super().__init__(settings, wall_clock_us)
@@ -84,7 +85,7 @@ class ClientSession(Session):
         self._room = self._window.turn_off()  # only the server reads what a client sends, and it reads at once
         self._give_up_waiting_at = inf
 
-    def _passes_over(self, stream: StreamOf, number: int) -> bool:
+    def _passes_over(self, stream: StreamEpoch, number: int) -> bool:
         return self._was_refused is not None and self._was_refused(stream, number)
 
     def start(self, now: float) -> None:
@@ -122,7 +123,7 @@ class ClientSession(Session):
 
     # --- sealed frames ---
 
-    def _stream_of(self, id: int) -> StreamOf | None:
+    def _stream_of(self, id: int) -> StreamEpoch | None:
         """Return the stream with an id; None if it is not bound."""
         return None if self._reader is None else self._reader.stream_of(id)
 
@@ -297,7 +298,7 @@ class ClientSession(Session):
             found = [] if late is None else [late]
         self._tell_attested(item.stream.name, found, events)
 
-    def _keep(self, message: Message, item: Decoded, stream: StreamOf, payload: bytes) -> None:
+    def _keep(self, message: Message, item: Decoded, stream: StreamEpoch, payload: bytes) -> None:
         """Hand a message as it was packed to who keeps it."""
         keeper = self._sealed_streams.keeper
         if keeper is None or stream.name not in self._sealed_streams:

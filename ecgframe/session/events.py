@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ..messages import SubscriptionStatus
     from ..protocol import Capability, MessageType
     from ..signing import Attested, Unattested
-    from .frame_reader import StreamOf
+    from .frame_reader import StreamEpoch
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Received:
 
     message: Message
     memory: int = 0
-    stream: StreamOf | None = None
+    stream: StreamEpoch | None = None
     record: bytes | None = None
 
 
@@ -61,7 +61,7 @@ class Numbered:
     """
 
     message: Message
-    stream: StreamOf
+    stream: StreamEpoch
     payload: bytes | None = None
     memory: int = 0
 
@@ -176,7 +176,7 @@ class SubscriptionAnswered:
 
 @dataclass(frozen=True, slots=True)
 class KeysRefused:
-    """The keys in an answer of the server were refused, and so was the answer, which ``FrameRefused`` tells as well.
+    """The keys in an answer of the server were refused, and so was the answer, which ``FrameRefused`` reports as well.
 
     Attributes:
         stream: name of the stream.
@@ -197,7 +197,7 @@ class KeyMissing:
 
     Attributes:
         key_id: the id of the key.
-        stream: the stream; None in version 3, where only the key would tell.
+        stream: the stream; None in version 3, where only the key would show it.
     """
 
     key_id: int
@@ -209,7 +209,7 @@ class FramesUnopened:
     """Sealed frames were discarded: their key did not arrive in time, or too many waited for one. They are lost.
 
     Attributes:
-        stream: the stream; None in version 3, where only the key would tell.
+        stream: the stream; None in version 3, where only the key would show it.
         frames: how many there are.
         start: timestamp of the first, in microseconds since 1970.
         stop: timestamp of the last.
@@ -259,7 +259,7 @@ class Acknowledged:
 
 @dataclass(frozen=True, slots=True)
 class Undelivered:
-    """A message was not acknowledged, and is not sent again; ``attempts`` tells how often it was sent."""
+    """A message was not acknowledged, and is not sent again; ``attempts`` is how often it was sent."""
 
     timestamp: int
     type: MessageType
@@ -288,7 +288,7 @@ class FrameRefused:
 
     error: ProtocolError
     nbytes: int
-    of_stream: StreamOf | None = None
+    of_stream: StreamEpoch | None = None
     number: int | None = None
 
 

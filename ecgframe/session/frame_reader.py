@@ -28,7 +28,7 @@ _NAMED: Final = ("id", "epoch", "next")
 """The fields of a SUBSCRIPTION_ACK that belong together: all of them, or none."""
 
 
-class StreamOf(NamedTuple):
+class StreamEpoch(NamedTuple):
     """The stream of a numbered message.
 
     Attributes:
@@ -45,7 +45,7 @@ class StreamOf(NamedTuple):
         return None
 
 
-class HistoryOf(StreamOf):
+class HistoryEpoch(StreamEpoch):
     """The stream of a message of a history.
 
     Args:
@@ -106,13 +106,13 @@ class FrameReader:
             self.book.set_back(self._before)
             self._before = None
 
-    def stream_of(self, id: int) -> StreamOf | None:
+    def stream_of(self, id: int) -> StreamEpoch | None:
         """Return the stream of an id; None if it is not bound."""
         name_and_epoch = self.book.name_of(id)
         if name_and_epoch is None:
             return None
         history = self.book.history_of(id)
-        return StreamOf(*name_and_epoch) if history is None else HistoryOf(*name_and_epoch, history)
+        return StreamEpoch(*name_and_epoch) if history is None else HistoryEpoch(*name_and_epoch, history)
 
     def read(self, message: Message, template: bytes | None) -> ProtocolError | None:
         """Note what a decoded frame says about streams.

@@ -22,7 +22,7 @@ class Held(NamedTuple):
     """A frame that waits.
 
     Attributes:
-        stream: name of its stream; None if only its key would tell.
+        stream: name of its stream; None if only its key would show it.
         item: the frame, decoded; None if it is not opened.
         sealed: the frame that is not opened; None if it is.
         nbytes: bytes of the frame.

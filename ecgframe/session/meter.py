@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ..seal import Opened
     from ..signing import Signature
     from .cost import Account
-    from .frame_reader import FrameReader, StreamOf
+    from .frame_reader import FrameReader, StreamEpoch
     from .sealed_reader import SealedReader
 
 _COMPRESSED: Final = int(Flag.COMPRESSED)
@@ -63,7 +63,7 @@ class Decoded(NamedTuple):
     result: Message | ProtocolError
     nbytes: int
     memory: int
-    stream: StreamOf | None = None
+    stream: StreamEpoch | None = None
     number: int = 0
     fault: ProtocolError | None = None
     packed: bytes | None = None

@@ -329,7 +329,7 @@ class PreparedOutgoing:
         self._prepared = prepared
         self._flags = flags
 
-    def seal(self, timestamp: int, stream: str | None = None, position: StreamPosition | None = None) -> Outgoing:
+    def finish(self, timestamp: int, stream: str | None = None, position: StreamPosition | None = None) -> Outgoing:
         """Add the timestamp, once. This takes as long for a large message as for a small one.
 
         Args:
@@ -337,14 +337,14 @@ class PreparedOutgoing:
             stream: the stream on which it is published.
             position: of a message of a stream, in version 4.
         """
-        return Outgoing(self.seal_frame(timestamp, position), self._flags, timestamp, stream)
+        return Outgoing(self.finish_frame(timestamp, position), self._flags, timestamp, stream)
 
-    def seal_frame(self, timestamp: int, position: StreamPosition | None = None) -> EncodedFrame:
+    def finish_frame(self, timestamp: int, position: StreamPosition | None = None) -> EncodedFrame:
         """Add the timestamp and the position, once, and return the frame alone."""
         stamp = timestamp if self._prepared.version in TIMED_VERSIONS else None
         if position is None:
-            return self._prepared.seal(stamp)
-        return self._prepared.seal(stamp, position.id, position.number)
+            return self._prepared.finish(stamp)
+        return self._prepared.finish(stamp, position.id, position.number)
 
 
 def prepare_outgoing(

@@ -66,7 +66,7 @@ class RecordWriter:
 
     Args:
         stream: name of the stream.
-        may_keep: tells whether there is memory for another template; None for no limit.
+        may_keep: returns whether there is memory for another template; None for no limit.
         made_at: when templates were made, in seconds of a monotonic clock, if another writer of the stream made some.
 
     Attributes:
@@ -177,7 +177,7 @@ class RecordWriter:
         self.write_with_shared(template)
 
     def write_with_shared(self, template: Template) -> None:
-        """Write records with a template that was sent, whoever made it. The 16 latest templates are used."""
+        """Write records with a template that was sent, by any writer. The 16 latest templates are used."""
         self.latest = max(self.latest, template.number)
         self._by_key[template.key] = template
         if len(self._by_key) > TEMPLATES_IN_FORCE:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..protocol import LARGEST_EXACT_FLOAT, MessageType
-from ..seal import check_timestamp
+from ..seal.sealer import check_timestamp
 
 
 def sealed_content(stream: str, type: MessageType, data: Any, *, compress: bool = False) -> Any:

@@ -48,7 +48,7 @@ KEYS_PER_STREAM: Final = 16
 
 
 class NotYetOpened(InvalidDataFormat):
-    """A sealed frame was not opened, which is no error of the peer: its key is unknown, or it was received before.
+    """A sealed frame was not opened: its key is unknown, or it was received before. Neither is the peer's fault.
 
     Attributes:
         why: the reason.
@@ -88,7 +88,7 @@ class NotYetOpened(InvalidDataFormat):
 
 
 def _not_yet_opened(why: NotOpened, key_id: int, stream: str | None, frame: bytes) -> NotYetOpened:
-    """Create an error again; its other attributes follow."""
+    """Create the error when it is unpickled, which sets the other attributes."""
     return NotYetOpened(why, key_id, stream, frame, type=0, flags=0, timestamp=None)
 
 
@@ -97,7 +97,7 @@ class NamedStream(Protocol):
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """The name of the stream."""
 
     @property
     def history(self) -> int | None:
@@ -119,8 +119,8 @@ class SealedReader:
         opened: the payload that was opened last; None if there is none since it was set to that.
         again: whether frames are opened that were received before, as the templates in an answer are.
         has_new_keys: whether keys came since this was set to False.
-        refused_keys: of the last answer whose keys were refused: stream, history, and why; None if the owner was
-            told.
+        refused_keys: of the last answer whose keys were refused: stream, history, and why; None if that was
+            reported to the owner.
         templates: those of the server, by stream id and number.
     """
 

@@ -59,7 +59,7 @@ class SendQueue:
     One frame that alone exceeds ``max_bytes`` may wait in addition to the others, so that it does not displace them.
 
     A frame of which a fragment was sent keeps its place, and is not dropped. It counts as waiting until its last
-    fragment is sent. Frames of the class BULK do not count for the limits: whoever queues them keeps them few.
+    fragment is sent. Frames of the class BULK do not count for the limits: their owner limits their number.
 
     Attributes:
         frames: number of waiting frames.

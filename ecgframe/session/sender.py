@@ -496,7 +496,7 @@ class Sender:
         return frames[0] if len(frames) == 1 else b"".join(frames)
 
     def _loss_notice(self, stream: str | None, loss: Loss, now: float) -> bytes:
-        """The ERROR that tells the peer which frames were dropped."""
+        """The ERROR that reports to the peer which frames were dropped."""
         return self._sent_alone(self._encoded(MessageType.ERROR, _loss_error(stream, loss)), now)
 
     def _send_again(self, waiting: Waiting, events: list[Event]) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from ..codec import Message
     from .cost import Totals
-    from .session import Refusal
+    from .receiver import Refusal
     from .settings import Settings
 
 _OF_PUBLISHERS: Final = frozenset({MessageType.STREAM_TEMPLATE, MessageType.STREAM_ATTESTATION})

@@ -124,9 +124,9 @@ class Settings:
         linger: seconds for which a server lets small LIVE frames wait for others, to send them in one message to peers
             that support batches; a few milliseconds save most of the work for viewers of many streams. Alerts and
             control messages do not wait. 0 sends each frame at once.
-        live_seconds: seconds after which waiting data of version 4 is dropped, and the peer told, so that a viewer that
-            was cut off for a while sees the present at once; infinity for never. Templates, messages that need an
-            acknowledgement and the class BULK are not dropped.
+        live_seconds: seconds after which waiting data of version 4 is dropped, and that is reported to the peer, so
+            that a viewer that was cut off for a while sees the present at once; infinity for never. Templates, messages
+            that need an acknowledgement and the class BULK are not dropped.
         fragment_bytes: bytes of the pieces into which larger payloads are cut, for peers of version 4 that support it;
             an alert that is sent meanwhile waits for a piece or two. At least 1,024.
         rate_limit: limit on the cost of the peer; None for no limit.

@@ -27,7 +27,8 @@ from ..protocol import (
     MessageType,
 )
 from ..seal import Sealer
-from ..signing import SIGNED_TYPES, Attester
+from ..signing import Attester
+from ..signing.digests import SIGNED_TYPES
 from .outgoing import Encoding, Outgoing, StreamPosition, Tier, encode_frame, encode_outgoing, encoding_for
 from .record_writer import Counts, RecordWriter
 from .sealed_content import sealed_content
@@ -326,7 +327,7 @@ class StreamWriter:
 
     def write_prepared(self, prepared: PreparedOutgoing, timestamp: int) -> Outgoing:
         """Do the same with a message that was encoded in a thread, which is no record; its form has ``class_of``."""
-        encoded = prepared.seal_frame(timestamp, StreamPosition(self.id, self.next))
+        encoded = prepared.finish_frame(timestamp, StreamPosition(self.id, self.next))
         outgoing = self._outgoing_of(encoded, prepared.flags, timestamp)
         self._keep(outgoing, None)
         return outgoing

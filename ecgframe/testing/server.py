@@ -78,7 +78,7 @@ class LiveServer(EitherWay):
         return self._thread.run(function, *arguments, **options)
 
     async def _start(self) -> None:
-        from ..server.adapters.websockets import serve  # noqa: PLC0415 - tells what to install
+        from ..server.adapters.websockets import serve  # noqa: PLC0415 - its error says what to install
 
         await self._stack.enter_async_context(self.handler)
         server = await self._stack.enter_async_context(serve(self.handler, "127.0.0.1", 0, **self._options))

@@ -44,21 +44,21 @@ class Faults:
 
 
 @dataclass(frozen=True, slots=True)
-class Fate:
-    """What happens to a message.
+class Outcome:
+    """What the faults do to a message.
 
     Attributes:
-        octets: the bytes to deliver; None if the message is lost.
+        data: the bytes to deliver; None if the message is lost.
         due: time of delivery, by the clock of ``now``.
         fault: description of the fault; empty if there is none.
     """
 
-    octets: bytes | None
+    data: bytes | None
     due: float
     fault: str = ""
 
 
-class BadLine:
+class FaultyDirection:
     """One direction of a connection over a bad network.
 
     Args:
@@ -71,25 +71,25 @@ class BadLine:
         self._chance = random.Random(None if faults.seed is None else f"{faults.seed}/{direction}")
         self._free_at = -math.inf
 
-    def send(self, octets: bytes, now: float) -> Fate:
+    def send(self, data: bytes, now: float) -> Outcome:
         """Decide what happens to a message that is sent at the time ``now``, in seconds of any clock.
 
         PROTOCOL_NEGOTIATION is never lost or changed.
         """
         faults = self._faults
-        is_spared = octets[_TYPE_AT : _TYPE_AT + 1] == bytes([MessageType.PROTOCOL_NEGOTIATION])
+        is_spared = data[_TYPE_AT : _TYPE_AT + 1] == bytes([MessageType.PROTOCOL_NEGOTIATION])
         if not is_spared and self._chance.random() < faults.drop:
-            return Fate(None, now, "lost")
+            return Outcome(None, now, "lost")
         fault = ""
-        if not is_spared and octets and self._chance.random() < faults.corrupt:
-            octets, fault = self._flip_bit(octets)
+        if not is_spared and data and self._chance.random() < faults.corrupt:
+            data, fault = self._flip_bit(data)
         if faults.throttle is not None:
-            self._free_at = max(self._free_at, now) + len(octets) / faults.throttle
+            self._free_at = max(self._free_at, now) + len(data) / faults.throttle
             now = self._free_at
-        return Fate(octets, now + faults.delay, fault)
+        return Outcome(data, now + faults.delay, fault)
 
-    def _flip_bit(self, octets: bytes) -> tuple[bytes, str]:
-        index, bit = self._chance.randrange(len(octets)), self._chance.randrange(8)
-        changed = bytearray(octets)
+    def _flip_bit(self, data: bytes) -> tuple[bytes, str]:
+        index, bit = self._chance.randrange(len(data)), self._chance.randrange(8)
+        changed = bytearray(data)
         changed[index] ^= 1 << bit
         return bytes(changed), f"bit {bit} of byte {index} is flipped"

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 from ..libraries import library
 from . import ToolError
 from .connecting import reason_of
-from .faults import BadLine, Faults
+from .faults import Faults, FaultyDirection
 from .http_pages import fetch_page
 from .key_blanking import blank_all_keys
 from .listening import address
@@ -139,7 +139,7 @@ class _Way:
         self._target = target
         self._ends = ends
         self._from_server = from_server
-        self._line = BadLine(faults, int(from_server))
+        self._faults = FaultyDirection(faults, int(from_server))
         self._see = see
         self._on_the_way: asyncio.Queue[tuple[float, bytes, bool] | None] = asyncio.Queue(WAITING)
         self._now = asyncio.get_running_loop().time
@@ -155,11 +155,11 @@ class _Way:
             async for message in self._source:
                 is_text = isinstance(message, str)
                 octets = message.encode() if isinstance(message, str) else message
-                fate = self._line.send(octets, self._now())
-                if fate.fault:
-                    self._see(Remark(f"{len(octets):,} bytes: {fate.fault}", self._origin(), is_fault=True))
-                if fate.octets is not None:
-                    await self._on_the_way.put((fate.due, fate.octets, is_text))
+                outcome = self._faults.send(octets, self._now())
+                if outcome.fault:
+                    self._see(Remark(f"{len(octets):,} bytes: {outcome.fault}", self._origin(), is_fault=True))
+                if outcome.data is not None:
+                    await self._on_the_way.put((outcome.due, outcome.data, is_text))
         except ConnectionClosed:
             pass
         await self._on_the_way.put(None)

@@ -72,8 +72,8 @@ class RecordCoder:
         template = self._by_key.get(key)
         if template is None:
             template = Template.of(content, len(self._by_key) + 1, stream, missing=missing, scale=scale)
-            told = template.fields_on_the_wire()
-            frame = self._codec.encode(MessageType.STREAM_TEMPLATE, told, stream_id=_STREAM_ID, sequence=1)
+            fields = template.fields_on_the_wire()
+            frame = self._codec.encode(MessageType.STREAM_TEMPLATE, fields, stream_id=_STREAM_ID, sequence=1)
             self.template_bytes += len(frame)
             self._by_key[key] = self._by_number[_STREAM_ID, template.number] = template
         payload = template.encode(content.signal, content.time, content.sequence, delta=self._delta)

@@ -69,7 +69,7 @@ class Salvaged:
     """The recording of a damaged file.
 
     Attributes:
-        found: the recording; ``found.record.is_missing()`` tells which samples are missing.
+        found: the recording; ``found.record.is_missing()`` shows which samples are missing.
         losses: what could not be read.
     """
 
@@ -82,7 +82,7 @@ def read_damaged(
 ) -> Salvaged:
     """Read the recording in a file of frames, some of which are broken or missing.
 
-    Sequence numbers and timestamps tell how many samples were in missing frames. These become missing samples: NaN for
+    Sequence numbers and timestamps show how many samples were in missing frames. These become missing samples: NaN for
     floats; for integers, the count that the frames declare as missing, or else one that no sample has
     (``Record.missing``).
 

@@ -1,6 +1,6 @@
-"""The templates that a source has shown, for each direction of each connection: what its records are read by.
+"""The templates seen in a source, for each direction of each connection. Its records are decoded with them.
 
-Unlike a session, an observer takes what it sees: a capture may begin in the middle of a connection, and a file of
+Unlike a session, an observer does not check the order: a capture may begin in the middle of a connection, and a file of
 frames has no answers that bind its streams. So a later template replaces an earlier one of the same number.
 """
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from .observation import Origin
 
 MOST_SEEN: Final = 4096
-"""Templates that are remembered, packed, of all connections together; those that were used last."""
+"""Maximum number of templates that are kept in packed form, for all connections together: those that were used last."""
 
 READY: Final = 64
-"""Those of them that are kept unpacked."""
+"""Maximum number of them that are kept unpacked as well."""
 
 _WORK: Final = 120
 _BYTES_A_VALUE: Final = 4
@@ -51,7 +51,7 @@ class SeenTemplates:
         self.work = 0
 
     def of(self, origin: Origin) -> Mapping[tuple[int, int], Template]:
-        """Return those of a direction of a connection, as ``Codec.decode`` takes them."""
+        """Return the templates of one direction of a connection, for ``Codec.decode``."""
         return _OfOne(self, origin)
 
     def note(self, frame: bytes, message: Message, origin: Origin) -> None:

@@ -25,7 +25,8 @@ from ..protocol import (
     RecordFilter,
     RecordOption,
 )
-from ..signing import LATER_ATTESTATIONS, Attestation, Signature, Verifier, digest, without_trailer
+from ..signing import Attestation, Signature, Verifier, digest, without_trailer
+from ..signing.attestation_book import LATER_ATTESTATIONS
 from .frame_stream import FrameStream, Stretch
 
 if TYPE_CHECKING:
@@ -133,13 +134,13 @@ class Verification:
             self.more_faults += 1
 
 
-def verify_frames(file: BinaryIO, signers: list[bytes], *, tell: Any = None) -> Verification:
+def verify_frames(file: BinaryIO, signers: list[bytes], *, report: Any = None) -> Verification:
     """Verify a file of frames, such as ``ecgframe record --signatures`` writes.
 
     Args:
         file: opened for reading bytes.
         signers: public keys of the signers, 32 bytes each.
-        tell: called with the number of bytes that were read, from time to time; None to tell nobody.
+        report: called with the number of bytes that were read, from time to time; None for no reports.
 
     Raises:
         ValueError: a key is not one.
@@ -150,8 +151,8 @@ def verify_frames(file: BinaryIO, signers: list[bytes], *, tell: Any = None) -> 
     frames = FrameStream(file)
     for number, stretch in enumerate(frames.stretches(), 1):
         reader.take(stretch, number)
-        if tell is not None and not number % 256:
-            tell(frames.position)
+        if report is not None and not number % 256:
+            report(frames.position)
     reader.finish()
     if frames.gave_up:
         reader.found.note(Fault("damaged", "the rest of the file was not read", None, None, 0, frames.position))
@@ -354,21 +355,21 @@ class _Reader:
 
     def _attest(self, message: Message, stream: _Stream) -> None:
         proof = stream.proof
-        told = self._verifier.attestation(self._payload, stream=proof.stream, epoch=proof.epoch)
-        if told.signature is not Signature.VALID:
-            text = f"an attestation of {told.signer.hex()}, which is none of the given keys"
+        attestation = self._verifier.attestation(self._payload, stream=proof.stream, epoch=proof.epoch)
+        if attestation.signature is not Signature.VALID:
+            text = f"an attestation of {attestation.signer.hex()}, which is none of the given keys"
             self._fault("signer", text, stream)
-            self._claim(stream, told)
+            self._claim(stream, attestation)
             return
         proof.attestations += 1
-        self._note_signer(stream, told.signer)
-        is_first = self._follow(stream, told)
-        self._compare(stream, told, message.sequence or 0, is_first=is_first)
+        self._note_signer(stream, attestation.signer)
+        is_first = self._follow(stream, attestation)
+        self._compare(stream, attestation, message.sequence or 0, is_first=is_first)
         proof.is_ended = all(chain.is_last for chain in stream.chains.values())
 
-    def _claim(self, stream: _Stream, told: Attestation) -> None:
+    def _claim(self, stream: _Stream, attestation: Attestation) -> None:
         """Note which messages an unknown signer names: they are proven only if a known one names them as well."""
-        named = frozenset(told.digests)
+        named = frozenset(attestation.digests)
         claimed = [one for one in stream.pending if one.digest in named]
         for one in claimed:
             one.is_claimed = True
@@ -376,12 +377,12 @@ class _Reader:
             stream.pending = deque(one for one in stream.pending if one.digest not in named)
             self._tell_unattested(stream, claimed)
 
-    def _follow(self, stream: _Stream, told: Attestation) -> bool:
+    def _follow(self, stream: _Stream, attestation: Attestation) -> bool:
         """Compare an attestation with the one before. Returns whether messages before the file may be named in it."""
-        chain, number = stream.chains.get(told.signer), told.number
-        stream.chains[told.signer] = _Chain(number, told.own, told.last)
+        chain, number = stream.chains.get(attestation.signer), attestation.number
+        stream.chains[attestation.signer] = _Chain(number, attestation.own, attestation.last)
         if chain is None:
-            if number == 1 and told.previous != _NONE_BEFORE:
+            if number == 1 and attestation.previous != _NONE_BEFORE:
                 self._fault("attestation", "the first attestation names one before it", stream)
             return stream.proof.attestations <= FIRST_ATTESTATIONS and (number > 1 or stream.numbered_from != 1)
         if number <= chain.number:
@@ -391,7 +392,7 @@ class _Reader:
         elif number > chain.number + 1:
             lacking = counted(number - chain.number - 1, "attestation")
             self._fault("missing", f"{lacking} missing, with what they attest", stream)
-        elif told.previous != chain.own:
+        elif attestation.previous != chain.own:
             self._fault("attestation", f"attestation {number} does not follow the one before", stream)
         return False
 
@@ -401,7 +402,7 @@ class _Reader:
         stream.pending = deque(one for one in stream.pending if one.number >= before)
         return taken
 
-    def _compare(self, stream: _Stream, told: Attestation, before: int, *, is_first: bool) -> None:
+    def _compare(self, stream: _Stream, attestation: Attestation, before: int, *, is_first: bool) -> None:
         """Compare what an attestation names with the messages since the one before.
 
         Of several servers with one key, one may publish while another one attests: the next attestation names that.
@@ -413,7 +414,7 @@ class _Reader:
         named: set[int] = set()
         latest = -1
         lacking = 0
-        for hashed in told.digests:
+        for hashed in attestation.digests:
             found = places.get(hashed)
             if not found:
                 lacking += not (is_first and not named)
@@ -434,7 +435,7 @@ class _Reader:
         kept: list[_Pending] = []
         claimed: list[_Pending] = []
         for one in unnamed:
-            one.passed[told.signer] += 1
+            one.passed[attestation.signer] += 1
             if any(
                 one.passed[signer] < LATER_ATTESTATIONS and not chain.is_last for signer, chain in stream.chains.items()
             ):
@@ -453,7 +454,7 @@ class _Reader:
         self._fault_at("changed", text, stream, one)
 
     def _tell_lacking(self, stream: _Stream, waiting: int) -> None:
-        """Tell of messages that were named and are not there; so many others may be what they were changed to."""
+        """Report messages that were named and are missing, except for as many as wait: those may be changed ones."""
         if stream.lacking > waiting:
             more = counted(stream.lacking - waiting, "message")
             self._fault("missing", f"{more} missing that the attestation names", stream)

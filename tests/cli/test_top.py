@@ -167,7 +167,7 @@ def test_a_narrow_terminal_hides_nothing():
     codes = {f"0x{code:x}": 1_000 + code for code in (*range(0x100, 0x105), *range(0x200, 0x205))}
     shown = printed(performance(errors={"sent": codes, "received": codes}), 80)
     assert "…" not in shown
-    for words in ("connections", "errors told", "errors heard", *codes):
+    for words in ("connections", "errors sent", "errors received", *codes):
         assert words in shown
 
 

@@ -33,7 +33,7 @@ def at(number, *, ahead=False, timestamp=None, template=False, flags=0):
 def cursor_at(line, **since):
     times = StreamCursor(NAME, **since)
     cursor = NumberedCursor(NAME, times)
-    assert cursor.place() is None
+    assert cursor.position is None
     assert cursor.answered(EPOCH, line + 1, None, NOW) == []
     return cursor
 
@@ -47,7 +47,7 @@ def test_a_missing_number_is_a_lost_message():
     assert numbers_of(cursor.take(at(1), EPOCH)) == [1]
     gap, message = cursor.take(at(5), EPOCH)
     assert (gap, message.sequence) == (Gap(NAME, NOW + 1, NOW + 5, 3), 5)
-    assert cursor.place() == (EPOCH, 5)
+    assert cursor.position == (EPOCH, 5)
 
 
 def test_an_earlier_number_is_a_duplicate_whatever_its_timestamp():
@@ -62,11 +62,11 @@ def test_an_earlier_number_is_a_duplicate_whatever_its_timestamp():
 def test_urgent_messages_overtake_and_leave_no_gap():
     cursor = cursor_at(0)
     assert numbers_of(cursor.take(at(3, ahead=True), EPOCH)) == [3]
-    assert cursor.place() == (EPOCH, 0)
+    assert cursor.position == (EPOCH, 0)
     assert cursor.take(at(3, ahead=True), EPOCH) == []
     assert numbers_of(cursor.take(at(1), EPOCH)) == [1]
     assert numbers_of(cursor.take(at(2), EPOCH)) == [2]
-    assert cursor.place() == (EPOCH, 3)
+    assert cursor.position == (EPOCH, 3)
     assert numbers_of(cursor.take(at(5), EPOCH)) == [1, 5]
 
 
@@ -77,7 +77,7 @@ def test_a_template_moves_the_line_and_is_not_for_the_application():
     [gap] = cursor.pass_template(at(5, template=True), EPOCH)
     assert gap.frames == 2
     assert cursor.pass_template(at(5, template=True), EPOCH) == []
-    assert cursor.place() == (EPOCH, 5)
+    assert cursor.position == (EPOCH, 5)
 
 
 def test_after_a_reconnection_the_answer_shows_how_many_are_lost():
@@ -102,10 +102,10 @@ def test_another_epoch_is_a_gap_of_unknown_size():
     cursor.take(at(1), EPOCH)
     assert cursor.answered(EPOCH + 1, 1, None, NOW + 100) == [Gap(NAME, NOW + 1, NOW + 100, None)]
     assert numbers_of(cursor.take(at(1, timestamp=NOW + 200), EPOCH + 1)) == [1]
-    assert cursor.place() == (EPOCH + 1, 1)
+    assert cursor.position == (EPOCH + 1, 1)
     late = at(2)
     assert cursor.take(late, EPOCH) == [late]
-    assert cursor.place() == (EPOCH + 1, 1)
+    assert cursor.position == (EPOCH + 1, 1)
 
 
 def test_a_time_that_the_application_has_named_counts_until_numbers_are_known():
@@ -122,7 +122,7 @@ def test_a_server_without_numbers_goes_on_by_times():
     cursor.take(at(1), EPOCH)
     cursor.take(at(3, ahead=True), EPOCH)
     cursor.forget()
-    assert cursor.place() is None
+    assert cursor.position is None
     assert times.since() == NOW + 1
     assert times.take(at(3, ahead=True), NOW) == []  # it came under its number
     assert len(times.take(at(2), NOW)) == 1
@@ -143,7 +143,7 @@ def test_after_1024_that_overtook_what_is_passed_counts_as_lost():
         assert numbers_of(cursor.take(at(number, ahead=True), EPOCH)) == [number]
     last = 3 + REMEMBERED
     assert numbers_of(cursor.take(at(last, ahead=True), EPOCH)) == [2, last]
-    assert cursor.place() == (EPOCH, last)
+    assert cursor.position == (EPOCH, last)
     assert cursor.take(at(1), EPOCH) == []
 
 
@@ -162,12 +162,12 @@ def test_a_refused_message_is_given_up_when_it_comes_again():
     cursor = cursor_at(0)
     assert cursor.refused(EPOCH, 1) == []
     assert not cursor.was_refused(EPOCH, 1)
-    assert cursor.place() == (EPOCH, 0)
+    assert cursor.position == (EPOCH, 0)
     cursor.connection_lost()
     assert cursor.was_refused(EPOCH, 1)
     assert not cursor.was_refused(EPOCH, 2)
     assert [gap.frames for gap in cursor.refused(EPOCH, 1)] == [1]
-    assert cursor.place() == (EPOCH, 1)
+    assert cursor.position == (EPOCH, 1)
     assert cursor.refused(EPOCH, 1) == []
 
 
@@ -183,9 +183,9 @@ def test_an_answer_without_a_request_announces_another_epoch():
     cursor = cursor_at(0)
     cursor.take(at(1), EPOCH)
     cursor.changed(EPOCH, 9, NOW + 10)
-    assert cursor.place() == (EPOCH, 1)
+    assert cursor.position == (EPOCH, 1)
     cursor.changed(EPOCH + 1, 5, NOW + 10)
-    assert cursor.place() == (EPOCH + 1, 4)
+    assert cursor.position == (EPOCH + 1, 4)
     gap, message = cursor.take(at(5, timestamp=NOW + 11), EPOCH + 1)
     assert (gap, message.sequence) == (Gap(NAME, NOW + 1, NOW + 10, None), 5)
 
@@ -202,7 +202,7 @@ def test_messages_of_the_epoch_before_are_counted_as_well():
     assert numbers_of(cursor.take(at(1, timestamp=NOW + 20), EPOCH + 1)) == [None, 1]
     assert cursor.take(at(5), EPOCH) == []
     assert numbers_of(cursor.take(at(9), EPOCH)) == [1, 9]
-    assert cursor.place() == (EPOCH + 1, 1)
+    assert cursor.position == (EPOCH + 1, 1)
     cursor.changed(EPOCH + 2, 1, NOW + 30)
     late = at(10)
     assert cursor.take(late, EPOCH) == [late]  # two epochs later, its numbers are forgotten
@@ -221,7 +221,7 @@ def test_a_change_of_epoch_is_reported_even_if_no_message_follows(end):
 def test_a_broadcast_is_in_line_as_all_that_is_neither_urgent_nor_an_alert():
     cursor = cursor_at(0)
     assert numbers_of(cursor.take(at(2, flags=Flag.BROADCAST), EPOCH)) == [1, 2]
-    assert cursor.place() == (EPOCH, 2)
+    assert cursor.position == (EPOCH, 2)
 
 
 def test_an_answer_to_a_subscription_that_was_left_is_not_one_to_the_next():
@@ -283,7 +283,7 @@ def test_every_message_arrives_once_or_in_a_counted_gap(said, connections):
     had, lost = [], 0
     end = len(said) + 1  # the last is in line and never dropped
     for n, (sent, forgotten) in enumerate([*connections, (10**6, 0)]):
-        first = cursor.line + 1
+        first = cursor.position[1] + 1
         if n:
             first = max(first, min(first + forgotten, end))
             lost += sum(gap.frames for gap in cursor.answered(EPOCH, first, None, NOW + 1000))
@@ -298,7 +298,7 @@ def test_every_message_arrives_once_or_in_a_counted_gap(said, connections):
                 else:
                     had.append(item.sequence)
     assert len(set(had)) == len(had)
-    assert cursor.place() == (EPOCH, end)
+    assert cursor.position == (EPOCH, end)
     templates = sum(kind == "template" for kind, _, _ in said)
     missing = {number for number in range(1, end + 1) if number not in had}
     not_had = {number for number in missing if number == end or said[number - 1][0] != "template"}
@@ -327,7 +327,7 @@ def test_the_end_of_an_epoch_shows_exactly_what_was_lost_of_it():
     assert numbers_of(cursor.take(at(2), EPOCH)) == [2]  # it was on its way
     assert numbers_of(cursor.take(at(1, timestamp=NOW + 20), EPOCH + 1)) == [3, 1]  # 3, 5 and 6
     assert cursor.take(at(5), EPOCH) == []
-    assert cursor.place() == (EPOCH + 1, 1)
+    assert cursor.position == (EPOCH + 1, 1)
 
 
 def test_an_epoch_of_which_nothing_was_lost_ends_without_a_gap():
@@ -345,7 +345,7 @@ def test_an_epoch_that_continues_remembers_its_messages():
     cursor.changed(EPOCH, 1, NOW + 10, ended=1)
     assert cursor.take(at(1), EPOCH) == []
     assert numbers_of(cursor.take(at(3), EPOCH)) == [1, 3]
-    assert cursor.place() == (EPOCH, 3)
+    assert cursor.position == (EPOCH, 3)
 
 
 def test_an_answer_after_the_end_of_an_epoch_counts_both():
@@ -354,7 +354,7 @@ def test_an_answer_after_the_end_of_an_epoch_counts_both():
     cursor.take(at(3, ahead=True), EPOCH)
     gaps = cursor.answered(EPOCH + 1, 4, None, NOW + 10, ended=6)
     assert [gap.frames for gap in gaps] == [3 + 3]  # 2, 4 and 5; then 1 to 3
-    assert cursor.place() == (EPOCH + 1, 3)
+    assert cursor.position == (EPOCH + 1, 3)
 
 
 def test_many_ends_become_one_gap_of_unknown_size():

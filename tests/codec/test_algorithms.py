@@ -158,7 +158,7 @@ def test_a_codec_writes_and_reads_each_algorithm(algorithm, way):
         frame = bytes(buffer[: codec.encode_into(buffer, 0, MessageType.FEATURE_DATA, data, timestamp=9)])
         frame = bytes(buffer[: len(frame)])
     elif way == "prepare":
-        made = codec.prepare(MessageType.FEATURE_DATA, data).seal(9)
+        made = codec.prepare(MessageType.FEATURE_DATA, data).finish(9)
         frame = made.frame
         assert (made.form, made.packed) == (algorithm, len(pack(data)))
     else:
@@ -179,7 +179,7 @@ def test_a_record_is_compressed_unless_it_has_a_filter(algorithm):
         frame = codec.encode(MessageType.ECG_DATA, record, **place)
         assert frame[2] == wanted
         assert frame[19] == Form.RECORD | (algorithm if wanted else 0)
-        assert codec.prepare(MessageType.ECG_DATA, record, form=Form.RECORD).seal(9, 7, 1).form == frame[19]
+        assert codec.prepare(MessageType.ECG_DATA, record, form=Form.RECORD).finish(9, 7, 1).form == frame[19]
 
 
 @pytest.mark.parametrize("version", [1, 2, 3])

@@ -54,7 +54,7 @@ def test_an_object_is_converted_and_so_is_what_is_in_the_result(package):
     into = bytearray(4096)
     size = codec.encode_into(into, 0, 1, data, timestamp=7)
     assert codec.encode(1, data, timestamp=7) == package.encode(1, plain, timestamp=7) == bytes(into[:size])
-    assert codec.prepare(1, data).seal(7).frame == package.encode(1, plain, timestamp=7)
+    assert codec.prepare(1, data).finish(7).frame == package.encode(1, plain, timestamp=7)
 
 
 @each_core

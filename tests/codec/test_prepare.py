@@ -45,9 +45,9 @@ def test_a_prepared_frame_is_the_one_that_encode_makes(version, compression, nda
     timestamp = 1_705_314_645_500_000 if version == 3 else None
     frame = codec.encode(MessageType.ECG_DATA, data, timestamp=timestamp)
     prepared = codec.prepare(MessageType.ECG_DATA, data)
-    sealed = prepared.seal(timestamp)
-    assert sealed.frame == frame
-    assert_described(sealed, codec)
+    finished = prepared.finish(timestamp)
+    assert finished.frame == frame
+    assert_described(finished, codec)
     assert_described(codec.encode_frame(MessageType.ECG_DATA, data, timestamp=timestamp), codec)
     header, payload = codec.split(frame)
     assert prepared.nbytes == payload.nbytes
@@ -59,14 +59,14 @@ def test_a_prepared_frame_is_finished_once_with_a_valid_timestamp():
     prepared = Codec().prepare(MessageType.ECG_DATA, {"a": 1}, flags=Flag.PRIORITY)
     for impossible in (-1, 2**64):
         with pytest.raises(ValueError, match="microseconds since 1970 in 64 bits"):
-            prepared.seal(impossible)
+            prepared.finish(impossible)
     with pytest.raises(ValueError, match="a V3 frame has a timestamp"):
-        prepared.seal(None)
-    assert Codec().decode(prepared.seal(7).frame).flags == Flag.PRIORITY
+        prepared.finish(None)
+    assert Codec().decode(prepared.finish(7).frame).flags == Flag.PRIORITY
     with pytest.raises(ValueError, match="finished before"):
-        prepared.seal(8)
+        prepared.finish(8)
     with pytest.raises(ValueError, match="a V1 frame has no timestamp"):
-        Codec(version=1).prepare(MessageType.PING, None).seal(7)
+        Codec(version=1).prepare(MessageType.PING, None).finish(7)
 
 
 def test_unsendable_data_is_refused_by_prepare():

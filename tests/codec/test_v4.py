@@ -153,7 +153,7 @@ def test_all_ways_to_encode_make_the_same_frame():
         options = {"timestamp": NOW, "form": form} | PLACE
         frame = codec.encode(MessageType.ECG_DATA, data, **options)
         encoded = codec.encode_frame(MessageType.ECG_DATA, data, **options)
-        prepared = codec.prepare(MessageType.ECG_DATA, data, form=form).seal(NOW, **PLACE)
+        prepared = codec.prepare(MessageType.ECG_DATA, data, form=form).finish(NOW, **PLACE)
         target = bytearray(len(data) * 100 + 4000)
         size = codec.encode_into(target, 5, MessageType.ECG_DATA, data, **options)
         assert frame == encoded.frame == prepared.frame == target[5 : 5 + size]
@@ -176,12 +176,12 @@ def test_a_prepared_frame_is_checked_as_far_as_it_is_known():
     prepared = codec.prepare(MessageType.ECG_DATA, {}, form=Form.BULK)
     assert (prepared.form, prepared.version) == (Form.BULK, 4)
     with pytest.raises(ValueError, match="BULK is for messages of a stream"):
-        prepared.seal(NOW)
+        prepared.finish(NOW)
     with pytest.raises(ValueError, match="has no sequence"):
-        codec.prepare(MessageType.ECG_DATA, {}).seal(NOW, 7)
-    assert codec.decode(prepared.seal(NOW, 7, 1).frame).sequence == 1
+        codec.prepare(MessageType.ECG_DATA, {}).finish(NOW, 7)
+    assert codec.decode(prepared.finish(NOW, 7, 1).frame).sequence == 1
     with pytest.raises(ValueError, match="neither stream"):
-        codec.prepare(MessageType.ECG_DATA, {}, version=3).seal(NOW, 7, 1)
+        codec.prepare(MessageType.ECG_DATA, {}, version=3).finish(NOW, 7, 1)
 
 
 def test_a_record_without_room():
@@ -218,7 +218,7 @@ def test_a_record_is_deflated_unless_it_has_a_filter(payload, is_deflated):
     assert frame.packed == len(payload)
     message = decode(frame.frame, templates=BOOK)
     assert message.data["signal"].nbytes == message.nbytes - 16 == len(payload) - 16
-    prepared = codec.prepare(MessageType.ECG_DATA, payload, form=Form.RECORD).seal(NOW, **PLACE)
+    prepared = codec.prepare(MessageType.ECG_DATA, payload, form=Form.RECORD).finish(NOW, **PLACE)
     assert prepared.flags == frame.flags
 
 

@@ -932,14 +932,14 @@ def test_the_parts_of_a_sealed_payload():
         "tag": ("16 + n", "16"),
     }
     pytest.importorskip("cryptography")
-    from ecgframe import seal
+    from ecgframe.seal import primitives
 
     shown = {name: hexadecimal(cell) for name, cell in rows_of("Example: a sealed record in version 4", "value")}
-    okm = seal.hkdf(SECRET, SENDER, b"ecgframe seal 1\0ecg/1", 44)
+    okm = primitives.hkdf(SECRET, SENDER, b"ecgframe seal 1\0ecg/1", 44)
     assert (shown["key"], shown["iv"]) == (okm[:32], okm[32:])
     assert shown["nonce"] == (int.from_bytes(okm[32:], "big") ^ 57).to_bytes(12, "big")
     assert shown["AAD"] == bytes((1, 0, 4)) + payload[:16]
-    assert seal.cipher(shown["key"]).encrypt(shown["nonce"], plain_record(), shown["AAD"]) == payload[16:]
+    assert primitives.cipher(shown["key"]).encrypt(shown["nonce"], plain_record(), shown["AAD"]) == payload[16:]
 
 
 def test_the_table_of_checks_of_an_opener():

@@ -115,7 +115,7 @@ def test_without_marks_one_of_two_connections_is_read(tmp_path):
     ]
     captured = read_captured(written(tmp_path / "x.pcap", sent(bare), sent(bare[:5], client=OTHER_VIEWER)))
     assert captured.record.samples == ECG.samples
-    assert "nothing tells which of their messages are the same" in captured.notes[0]
+    assert "it is unknown which of their messages are the same" in captured.notes[0]
     assert "5 messages left out" in captured.notes[0]
 
 

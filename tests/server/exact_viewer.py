@@ -107,7 +107,7 @@ class ExactViewer:
                 self._note(event)
         if session.negotiated and self._asked is False:
             self._asked = True
-            epoch, after = self.numbers.place() or (None, None)
+            epoch, after = self.numbers.position or (None, None)
             session.subscribe(self.stream, self.times.asks_since(), epoch=epoch, after=after)
         while (message := session.next_message(now)) is not None:
             self._link._to_receive.put_nowait(message)

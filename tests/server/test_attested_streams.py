@@ -12,7 +12,7 @@ from server.test_sealed_streams import serving, take
 from server.test_signed_streams import OTHER, SIGNER, STREAM, V4, alert, signing_handler, verifying
 
 import ecgframe
-from ecgframe import Codec, MessageType, signing
+from ecgframe import Codec, MessageType
 from ecgframe._core import build_frame
 from ecgframe.client import publisher as publisher_module
 from ecgframe.server import Sealing, WebSocketBinaryHandler, attesting
@@ -20,7 +20,7 @@ from ecgframe.server.publication import Publication
 from ecgframe.session import Outgoing, Settings, StreamPosition, attestations, encode_outgoing
 from ecgframe.session.attestations import StreamAttestations
 from ecgframe.session.outgoing import encoding_for
-from ecgframe.signing import Attested, Attester, SigningKey, Unattested, Verifier, digest
+from ecgframe.signing import Attested, Attester, SigningKey, Unattested, Verifier, attestation_book, digest
 
 pytest.importorskip("cryptography")
 
@@ -119,7 +119,7 @@ def test_the_last_attestation_comes_when_the_server_closes():
 
 
 def test_a_viewer_is_told_what_nobody_has_attested(caplog, monkeypatch):
-    monkeypatch.setattr(signing, "PATIENCE", 0.1)
+    monkeypatch.setattr(attestation_book, "PATIENCE", 0.1)
     monkeypatch.setattr(attestations, "PATIENCE", 0.1)
 
     async def main():

@@ -7,7 +7,8 @@ import pytest
 from running import run
 from server.test_sealed_streams import STREAM, client, ecg, sealing_handler, serving, take
 
-from ecgframe import MessageType, seal
+from ecgframe import MessageType
+from ecgframe.seal import opener, primitives, sealer
 
 pytest.importorskip("cryptography")
 
@@ -17,7 +18,7 @@ MESSAGES, VIEWERS = 5, 3
 @pytest.mark.parametrize(("version", "sealed"), [(3, MESSAGES), (4, MESSAGES + 1)], ids=["3", "4: and a template"])
 def test_each_message_is_sealed_once_with_keys_derived_once(version, sealed, monkeypatch):
     derived = []
-    derive = seal._derive
+    derive = primitives.derive_cipher
 
     def counting(key, sender):
         derived.append(sender)
@@ -33,7 +34,8 @@ def test_each_message_is_sealed_once_with_keys_derived_once(version, sealed, mon
             async with asyncio.timeout(10):
                 while any(one.status != "subscribed" for one in watching):
                     await asyncio.sleep(0.001)
-            monkeypatch.setattr(seal, "_derive", counting)
+            for module in (sealer, opener):
+                monkeypatch.setattr(module, "derive_cipher", counting)
             for n in range(MESSAGES):
                 await handler.publish(STREAM, MessageType.ECG_DATA, ecg(n))
             for one in watching:

@@ -33,7 +33,7 @@ from ecgframe.session import (
     RateLimit,
     Received,
     Settings,
-    StreamOf,
+    StreamEpoch,
     StreamPosition,
     SubscribeRequested,
     SubscriptionAnswered,
@@ -187,7 +187,7 @@ def test_a_record_arrives_as_the_map_that_it_stands_for(delta):
     talk.client.hears(record_frame(2, delta=delta))
     [received] = talk.client.told(Received)
     same_map(received.message.data, MAP)
-    assert (received.stream, received.message.sequence) == (StreamOf("ecg/1", EPOCH), 2)
+    assert (received.stream, received.message.sequence) == (StreamEpoch("ecg/1", EPOCH), 2)
 
 
 def test_a_template_explains_the_records_behind_it_in_the_same_message():
@@ -284,7 +284,11 @@ def test_a_message_in_messagepack_has_its_number_too():
     talk.server.session.enqueue(outgoing)
     talk.talk()
     [received] = talk.client.told(Received)
-    assert (received.message.data, received.message.sequence, received.stream) == (alert, 9, StreamOf("ecg/1", EPOCH))
+    assert (received.message.data, received.message.sequence, received.stream) == (
+        alert,
+        9,
+        StreamEpoch("ecg/1", EPOCH),
+    )
 
 
 def test_an_alert_comes_behind_the_answer_that_names_its_stream():
@@ -497,7 +501,7 @@ def test_a_server_takes_templates_and_records_of_a_stream_that_was_opened():
     assert (opening.stream, opening.epoch) == ("ecg/1", EPOCH)
     assert template.payload == TEMPLATE.payload
     assert record.record == TEMPLATE.encode(SIGNAL, 1705314645_250000, 12)
-    assert record.stream == template.stream == StreamOf("ecg/1", EPOCH)
+    assert record.stream == template.stream == StreamEpoch("ecg/1", EPOCH)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from ecgframe.protocol import Form
 from ecgframe.tools import ToolError
 from ecgframe.tools.capture.pcap import read_capture
 from ecgframe.tools.capture.wireshark_export import Recorder
-from ecgframe.tools.faults import BadLine, Faults
+from ecgframe.tools.faults import Faults, FaultyDirection
 from ecgframe.tools.observation import Delivery, Origin, Remark
 
 websockets = optional("websockets")
@@ -263,33 +263,33 @@ def test_delay_keeps_the_order():
     assert 0.04 <= elapsed < 1
 
 
-# --- a bad line ---
+# --- simulated faults ---
 
 
-def test_a_throttled_line_takes_its_time():
-    line = BadLine(Faults(throttle=1000, delay=0.5), 0)
-    assert [line.send(bytes(100), now).due for now in (0.0, 0.0, 5.0)] == pytest.approx([0.6, 0.7, 5.6])
+def test_a_throttled_direction_takes_its_time():
+    direction = FaultyDirection(Faults(throttle=1000, delay=0.5), 0)
+    assert [direction.send(bytes(100), now).due for now in (0.0, 0.0, 5.0)] == pytest.approx([0.6, 0.7, 5.6])
 
 
 def test_chance_is_that_of_the_seed_and_the_direction():
-    def fates(seed, direction):
-        line = BadLine(Faults(drop=0.3, corrupt=0.3, seed=seed), direction)
-        return [line.send(PING, 0.0) for _ in range(200)]
+    def outcomes(seed, direction):
+        one_way = FaultyDirection(Faults(drop=0.3, corrupt=0.3, seed=seed), direction)
+        return [one_way.send(PING, 0.0) for _ in range(200)]
 
-    assert fates(1, 0) == fates(1, 0)
-    assert fates(1, 0) != fates(1, 1)
-    assert fates(1, 0) != fates(2, 0)
-    lost = [fate for fate in fates(1, 0) if fate.octets is None]
-    changed = [fate for fate in fates(1, 0) if fate.octets not in (None, PING)]
+    assert outcomes(1, 0) == outcomes(1, 0)
+    assert outcomes(1, 0) != outcomes(1, 1)
+    assert outcomes(1, 0) != outcomes(2, 0)
+    lost = [outcome for outcome in outcomes(1, 0) if outcome.data is None]
+    changed = [outcome for outcome in outcomes(1, 0) if outcome.data not in (None, PING)]
     assert 35 < len(lost) < 85
     assert 20 < len(changed) < 70
-    for fate in changed:
-        assert sum((one ^ other).bit_count() for one, other in zip(fate.octets, PING, strict=True)) == 1
-        assert "is flipped" in fate.fault
+    for outcome in changed:
+        assert sum((one ^ other).bit_count() for one, other in zip(outcome.data, PING, strict=True)) == 1
+        assert "is flipped" in outcome.fault
 
 
 def test_an_empty_message_has_no_bit_to_flip():
-    assert BadLine(Faults(corrupt=1.0), 0).send(b"", 0.0).octets == b""
+    assert FaultyDirection(Faults(corrupt=1.0), 0).send(b"", 0.0).data == b""
 
 
 @pytest.mark.parametrize(

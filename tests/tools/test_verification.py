@@ -234,7 +234,7 @@ def test_the_command(recording, tmp_path):
     assert "2027-01-15T08:00:02" in told
     assert told.endswith("NOT proven: see above\n")
     path.write_bytes(b"".join(frames_of(recording)[:-11]))
-    assert "open behind them" in invoke("verify", path, "--signer", key, code=3).output
+    assert "open after them" in invoke("verify", path, "--signer", key, code=3).output
     path.write_bytes(recording[:-40])
     keys = tmp_path / "keys.txt"
     keys.write_text(f"# bed 7\n{key}\n")

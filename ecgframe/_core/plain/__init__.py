@@ -4,6 +4,7 @@ For installations without compiled extensions. Both cores pack every object to t
 to the same value or fail the same check; the tests compare them.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
@@ -13,16 +14,18 @@ from types import ModuleType
 
 
 class _SourceFinder(MetaPathFinder):
-    def __init__(self, name: str, path: str) -> None:
-        self._name = name
-        self._path = path
+    def __init__(self, package: str, folder: str) -> None:
+        self._prefix = f"{package}."
+        self._folder = folder
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        return spec_from_file_location(fullname, self._path) if fullname == self._name else None
+        if not fullname.startswith(self._prefix):
+            return None
+        return spec_from_file_location(fullname, os.path.join(self._folder, fullname[len(self._prefix) :] + ".py"))
 
 
-def import_from_source(name: str, path: str) -> None:
-    """Make ``import name`` run this file, even if a compiled version of the module is installed."""
-    sys.meta_path.insert(0, _SourceFinder(name, path))
+def import_from_source(package: str, folder: str) -> None:
+    """Make imports of the modules of a package run their sources, even if compiled versions of them are installed."""
+    sys.meta_path.insert(0, _SourceFinder(package, folder))

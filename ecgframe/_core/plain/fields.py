@@ -1,4 +1,4 @@
-"""Tells quickly of most valid messages that their fields are valid.
+"""Fast check of the fields of a message: most valid messages pass it, and need no other.
 
 The plain twin of ``fields.pyx``: the predicates of the rules decide about all values.
 """

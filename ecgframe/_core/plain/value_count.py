@@ -65,7 +65,7 @@ def count_numbers(flat: FlatBuffer, start: int, stop: int, most_others: int) -> 
             break
         length = int.from_bytes(payload[place : place + width], "big") if width else tag & 31
         place += width
-        if tag in _LONG_MAPS:  # a key may be a number, and is an object nevertheless
+        if tag in _LONG_MAPS:  # a key that is a number is still an object
             others += min(length, nbytes - place)
         elif tag not in _HEADERS:
             place += length

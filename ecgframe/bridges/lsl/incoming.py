@@ -211,14 +211,14 @@ class LslReceiver:
         return True
 
     def _described(self, info: Any) -> tuple[Channel, ...]:
-        told: list[Channel] = []
+        channels: list[Channel] = []
         element = info.desc().child("channels").child("channel")
-        while not element.empty() and len(told) < self._channels:
+        while not element.empty() and len(channels) < self._channels:
             label, unit, kind = (element.child_value(name)[:LONGEST_NAME] for name in ("label", "unit", "type"))
-            told.append(Channel(label, unit, kind or info.type()))
+            channels.append(Channel(label, unit, kind or info.type()))
             element = element.next_sibling("channel")
-        told += [Channel("", "", info.type())] * (self._channels - len(told))
-        return tuple(told)
+        channels += [Channel("", "", info.type())] * (self._channels - len(channels))
+        return tuple(channels)
 
 
 class IncomingStream:

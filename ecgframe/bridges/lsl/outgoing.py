@@ -117,7 +117,7 @@ class OutgoingStream:
         self._signal = self._markers = None  # pylsl closes a stream when its object is deleted
 
     def take_gap(self, gap: Gap) -> None:
-        """Note that the client lost messages. The next message tells how many samples are missing."""
+        """Note that the client lost messages. The next message shows how many samples are missing."""
         self._is_gap_told = True
 
     def take(self, message: Message) -> None:

@@ -84,7 +84,7 @@ def common_unit(units: Sequence[str | None], channels: Sequence[str], where: str
     factors = [_MILLIVOLTS.get(unit or "") for unit in units]
     if None not in factors:
         return CommonUnit("mV", tuple(factor for factor in factors if factor is not None))
-    told = ", ".join(f"{channel} ({unit or 'no unit'})" for channel, unit in zip(channels, units, strict=True))
+    listed = ", ".join(f"{channel} ({unit or 'no unit'})" for channel, unit in zip(channels, units, strict=True))
     raise BridgeError(
-        f"{where}: its channels have different units: {told}; choose channels of one unit (--channels NAMES)"
+        f"{where}: its channels have different units: {listed}; choose channels of one unit (--channels NAMES)"
     )

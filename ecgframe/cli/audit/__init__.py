@@ -13,7 +13,7 @@ from ..plain_errors import plain_errors
 EPILOG = """\
 **ecgframe serve --audit-log audit.jsonl** writes such a log; so does `AuditLog(path)` in your own server.
 
-**ecgframe audit audit.jsonl --stream ecg/bed-7 --from 2026-11-30T08:00 --to 2026-11-30T10:00** tells who watched bed 7
+**ecgframe audit audit.jsonl --stream ecg/bed-7 --from 2026-11-30T08:00 --to 2026-11-30T10:00** shows who watched bed 7
 in these two hours, and who published on its stream.
 
 Exit code: 0 if somebody did, 3 if nobody did, 1 if the log cannot be read.
@@ -41,7 +41,7 @@ def audit(
     stop: Annotated[str | None, typer.Option("--to", metavar="TIME", help="Until this time.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
 ) -> None:
-    """Tell who watched a stream, and who published on it, from the audit log of a server.
+    """Show who watched a stream, and who published on it, from the audit log of a server.
 
     Where a server was killed, or still runs, the last time at which it was alive is given as "at least to".
     """

@@ -103,9 +103,9 @@ def _lines_of(losses: Losses, found: FrameFile) -> Iterator[str]:
         if gaps > len(losses.gaps):
             yield f"  and {gaps - len(losses.gaps):,} more"
     if losses.unplaced:
-        yield f"unknown: at {losses.unplaced:,} broken places nothing tells how much is missing; no time stands for it"
+        yield f"unknown: how much is missing at {losses.unplaced:,} broken places; no time is left for it"
     if losses.is_cut:
-        yield "cut: the end of the file is broken; how much is missing there, nothing tells"
+        yield "cut: the end of the file is broken; how much is missing there is unknown"
 
 
 def _print_summary(source: str, nbytes: int, found: FrameFile, verdict: str) -> None:

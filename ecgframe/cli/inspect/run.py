@@ -64,7 +64,7 @@ class Wanted:
             return False
         if self.types and frame.fields.get("type") not in self.types:
             return False
-        is_of_any = frame.unread is not None and frame.stream is None  # sealed: nothing tells whose it is
+        is_of_any = frame.unread is not None and frame.stream is None  # sealed: its stream is unknown
         return not self.streams or is_of_any or frame.stream in self.streams
 
 
@@ -218,7 +218,7 @@ class FrameReporter:
                 return
 
     def take(self, observation: Observation) -> bool:
-        """Take one observation, and tell whether enough frames were shown."""
+        """Take one observation. Returns whether enough frames were shown."""
         if isinstance(observation, Remark):
             self._remark(observation)
             return self.is_enough
@@ -295,7 +295,7 @@ class FrameReporter:
             console.say(f"note     {note}")
 
     def notes(self) -> Iterator[str]:
-        """Yield what the totals do not tell: the remarks on faults, and how many payloads were not unpacked."""
+        """Yield what the totals do not include: remarks on faults, and how many payloads were not unpacked."""
         yield from (remark.text for remark in self._remarks if remark.is_fault)
         if self._remarked > len(self._remarks):
             yield f"{self._remarked - len(self._remarks):,} more"
@@ -312,9 +312,9 @@ class FrameReporter:
 
 def _count(source: FrameSource, summary: Summary) -> None:
     """Count frames by their headers and checksums, without unpacking their payloads."""
-    with byte_progress("counting", source.nbytes) as tell:
+    with byte_progress("counting", source.nbytes) as report:
         for _ in summary.add_all(source.frames.headers()):
-            tell(source.frames.position)
+            report(source.frames.position)
 
 
 @contextmanager
@@ -323,12 +323,12 @@ def _progress(source: Source, *, shown: bool) -> Iterator[Iterable[Observation]]
     if shown:
         yield source.observations()
         return
-    with byte_progress("reading", source.nbytes) as tell:
-        yield told(source.observations(), tell)
+    with byte_progress("reading", source.nbytes) as report:
+        yield with_progress(source.observations(), report)
 
 
-def told(observations: Iterable[Observation], tell: Callable[[int], None]) -> Iterator[Observation]:
-    """Yield the observations, and call ``tell`` with the number of bytes so far once in 256."""
+def with_progress(observations: Iterable[Observation], report: Callable[[int], None]) -> Iterator[Observation]:
+    """Yield the observations, and call ``report`` with the number of bytes so far once in 256."""
     nbytes = 0
     for number, observation in enumerate(observations):
         yield observation
@@ -336,7 +336,7 @@ def told(observations: Iterable[Observation], tell: Callable[[int], None]) -> It
             (observation.offset or nbytes) + len(observation.octets) if isinstance(observation, Delivery) else nbytes
         )
         if not number % 256:
-            tell(nbytes)
+            report(nbytes)
 
 
 @contextmanager

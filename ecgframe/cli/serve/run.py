@@ -163,16 +163,16 @@ def _loop_of(record: Record) -> range | None:
 
 
 async def _run(server: LiveServer, host: str, lines: Sequence[str], options: str, worker: Worker | None) -> None:
-    def told(port: int) -> list[str]:
+    def announcement(port: int) -> list[str]:
         return _announcement(server, host, port, lines, options)
 
     with stop_signals() as stop:
         if worker is None:
-            await server.run(stop, ready=lambda port: say(*told(port)))
+            await server.run(stop, ready=lambda port: say(*announcement(port)))
         else:
             assert server.shown is not None
             async with worker.connected(stop, server.shown):
-                await server.run(stop, ready=lambda port: worker.ready(told(port)))
+                await server.run(stop, ready=lambda port: worker.ready(announcement(port)))
 
 
 def _backplane_of(options: ServeOptions) -> Backplane:
@@ -218,7 +218,7 @@ def _annotations_sent(annotations: Annotations) -> str:
 
 
 def _announcement(server: LiveServer, host: str, port: int, on_recording: Sequence[str], options: str) -> list[str]:
-    """Lines that tell what is served, and where: by which name, and with which options of the clients."""
+    """Lines about what is served: names, addresses, and the options that clients need."""
     place = f"{f'[{host}]' if ':' in host else host}:{port}"
     websocket, page = ("ws", "http") if server.ssl is None else ("wss", "https")
     url = f"{websocket}://{place}{WEBSOCKET}"

@@ -29,7 +29,7 @@ def start(options: ServeOptions, worker: Worker | None = None) -> None:
 
     Raises:
         typer.BadParameter: an option does not fit the others, or a file is not of its form.
-        typer.Exit: something else was wrong, and has been told.
+        typer.Exit: something else was wrong, and was printed.
     """
     number = None if worker is None else worker.number
     with plain_errors(), log_to_stderr(options.log_level, options.log_json, number), ExitStack() as files:

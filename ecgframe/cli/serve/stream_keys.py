@@ -12,7 +12,7 @@ from ..console import say
 
 
 def load_keys(path: Path) -> KeyFile:
-    """Load a file of stream keys, and tell if others can read it.
+    """Load a file of stream keys, and warn if others can read it.
 
     Raises:
         typer.BadParameter: the file is not of this form. The text has no secret.
@@ -28,7 +28,7 @@ def load_keys(path: Path) -> KeyFile:
 
 
 def load_signer(path: Path) -> SigningKey:
-    """Load the key that signs, and tell if others can read it.
+    """Load the key that signs, and warn if others can read it.
 
     Raises:
         typer.BadParameter: the file is not of this form. The text has nothing of it.

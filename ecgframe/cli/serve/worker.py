@@ -29,7 +29,7 @@ MAX_MESSAGE: Final = 4 * 1024 * 1024
 """Bytes of a message between parent and worker."""
 
 MAX_STREAMS: Final = 4096
-"""Streams of clients that a worker reports, and is told of the other workers."""
+"""Streams of clients that a worker reports, and that it receives of the other workers."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -54,7 +54,7 @@ class Worker:
     _writer: asyncio.StreamWriter | None = field(default=None, repr=False)
 
     def share(self, streams: tuple[str, ...]) -> frozenset[str]:
-        """Those of the streams that this worker plays."""
+        """Return which of the streams this worker plays."""
         return frozenset(streams[self.number - 1 :: self.count])
 
     def ready(self, lines: list[str]) -> None:

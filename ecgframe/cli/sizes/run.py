@@ -18,7 +18,7 @@ from ...tools.sizes import Comparison, SizeAnalysis
 from ...tools.sources import SourceError, open_source
 from ..console import Terminal, print_json, say
 from ..formats import size
-from ..inspect.run import byte_progress, told
+from ..inspect.run import byte_progress, with_progress
 from ..keys.run import read_keys
 from ..places import is_server
 
@@ -78,9 +78,9 @@ def measure_sizes(
             if nowhere:
                 raise SourceError(no_such_stream(nowhere, known, text))
     else:
-        with open_source(text, sys.stdin.buffer) as source, byte_progress("reading", source.nbytes) as tell:
+        with open_source(text, sys.stdin.buffer) as source, byte_progress("reading", source.nbytes) as report:
             examiner.budget = source.budget
-            for observation in told(source.observations(), tell):
+            for observation in with_progress(source.observations(), report):
                 take(observation)
     if notes > MOST_NOTES:
         say(f"note: {notes - MOST_NOTES:,} more notes are not shown", err=True)

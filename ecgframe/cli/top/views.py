@@ -61,7 +61,7 @@ def _state_lines(found: Performance) -> Iterator[tuple[str, Text]]:
     if any(found.algorithms.values()):
         rates = ", ".join(f"{rate:,.1f}/s {printable(name)}" for name, rate in found.algorithms.items() if rate)
         yield "compressed", Text(rates)
-    for direction, what in (("sent", "errors told"), ("received", "errors heard")):
+    for direction, what in (("sent", "errors sent"), ("received", "errors received")):
         counts = found.errors[direction]
         if counts:
             yield what, Text(", ".join(f"{printable(code)} {count:,}" for code, count in counts.items()), "red")

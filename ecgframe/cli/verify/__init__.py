@@ -25,11 +25,11 @@ def verify(
     signer: Signers = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
 ) -> None:
-    """Prove that a recording with signatures is complete and untouched, or tell where it is not.
+    """Prove that a recording with signatures is complete and untouched, or report where it is not.
 
-    Each fault is told with the second in which it is: messages that were changed, are missing or stand in another
+    Each fault is reported with the second in which it is: messages that were changed, are missing or stand in another
     order, and what nobody known has signed. A recording that was ended while its signer went on has no last
-    attestation: its end is told as open, as that of one that was cut. Before its first message nothing is proven.
+    attestation: its end is reported as open, as that of one that was cut. Before its first message nothing is proven.
     """
     signers = public_keys(signer)
     if not signers:

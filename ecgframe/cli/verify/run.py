@@ -31,8 +31,8 @@ def verify_file(path: Path, signers: list[bytes], *, as_json: bool) -> bool:
         OSError: the file cannot be read.
         MissingLibrary: the extra ``seal`` is not installed.
     """
-    with path.open("rb") as file, byte_progress("verifying", path.stat().st_size) as tell:
-        found = verify_frames(file, signers, tell=tell)
+    with path.open("rb") as file, byte_progress("verifying", path.stat().st_size) as report:
+        found = verify_frames(file, signers, report=report)
     if as_json:
         print_json(_plain(found))
     else:
@@ -58,7 +58,7 @@ def _verdict(found: Verification) -> str:
     if found.is_whole:
         return "whole: nothing is changed and nothing is missing"
     if found.streams and all(fault.kind == "cut" for fault in found.faults) and not found.more_faults:
-        return "proven up to the latest attestations, and open behind them: nothing tells whether the end was cut off"
+        return "proven up to the latest attestations, and open after them: whether the end was cut off is unknown"
     return "NOT proven: see above"
 
 
@@ -69,8 +69,8 @@ def _proof_in_words(proof: StreamProof) -> str:
         return f"{name}: none of {counted(proof.messages, 'message')} proven"
     signers = ", ".join(proof.signers)
     span = "" if proof.begins is None else f", from {_moment(proof.begins)} to {_moment(proof.ends)}"
-    told = f"{total:,} of {counted(proof.messages, 'message')} proven, by {signers}{span}"
-    return f"{name}: {told}; {counted(proof.attestations, 'attestation')}"
+    proven = f"{total:,} of {counted(proof.messages, 'message')} proven, by {signers}{span}"
+    return f"{name}: {proven}; {counted(proof.attestations, 'attestation')}"
 
 
 def _fault_in_words(fault: Fault) -> str:

@@ -56,11 +56,13 @@ def watch(
     A lost connection is restored, and the stream resumes where it was. Latency is the time from the timestamp of a
     message to its arrival, corrected by the measured offset of the server's clock.
 
-    With **--samples**, missing samples are empty cells (null in JSON). Gaps are told on standard error, or are objects
-    of their own in JSON lines. The exit code is then 3 if samples were missing between messages or could not be shown.
+    With **--samples**, missing samples are empty cells (null in JSON). Gaps are reported on standard error, or are
+    objects of their own in JSON lines. The exit code is then 3 if samples were missing between messages or could not
+    be shown.
 
     With **--signer**, version 4 is spoken and signatures are verified. Messages that nobody known has signed or
-    attested are told, and the exit code is 3 if there were any. The last seconds before the end cannot be attested yet.
+    attested are reported, and the exit code is 3 if there were any. The last seconds before the end cannot be attested
+    yet.
     """
     if stream is not None and len(stream) > 1:
         message = "one stream is followed at a time; ecgframe record writes several to files"

@@ -79,7 +79,7 @@ class LiveSamples:
         self._told: Gap | None = None
 
     def take_gap(self, gap: Gap) -> None:
-        """Note that the client lost messages. The next message tells how many samples are missing."""
+        """Note that the client lost messages. The next message shows how many samples are missing."""
         self._told = gap if self._told is None else self._told.joined(gap)
 
     def take(self, message: Message) -> Iterator[SignalFormat | Missing | Rows]:
@@ -127,7 +127,7 @@ class LiveSamples:
         yield Rows(np.round(begin + np.arange(samples) / rate, 6).tolist(), _values(message, values))
 
     def rest(self) -> Iterator[Missing]:
-        """Yield what is missing after the last message, as far as the client was told."""
+        """Yield what is missing after the last message, as far as the server has reported it."""
         if self._told is not None:
             yield Missing(self._due(), None, None, self._told.frames, "no message followed")
             self._told = None

@@ -32,7 +32,7 @@ class FormatChanged(ToolError):
 
 
 class SampleView(View):
-    """Writes the samples of a stream, and says on standard error what else happens.
+    """Writes the samples of a stream, and prints everything else to standard error.
 
     Output is written in a thread: a program that reads slowly does not keep the client from answering the server.
 
@@ -65,7 +65,7 @@ class SampleView(View):
         self._live.error(error)
 
     def gap(self, gap: Gap) -> None:
-        """Note a gap; the next message tells how many samples are missing."""
+        """Note a gap; the next message shows how many samples are missing."""
         self._samples.take_gap(gap)
 
     def message(self, message: Message, latency: float | None) -> None:
@@ -87,7 +87,7 @@ class SampleView(View):
         """Show no statistics."""
 
     def sum_up(self, client: Client, seen: StreamStats) -> None:
-        """Say what was received and not written."""
+        """Print what was received and not written."""
         for missing in self._samples.rest():
             self._take(missing)
         if seen.verifies:
@@ -121,7 +121,7 @@ class SampleView(View):
 
     @abstractmethod
     def _gap(self, missing: Missing) -> None:
-        """Tell of a gap."""
+        """Format a gap."""
 
     @abstractmethod
     def _rows(self, rows: Rows) -> str:

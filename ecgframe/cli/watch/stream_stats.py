@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from ...protocol import Check, Flag, MessageType
-from ...signing import SIGNED_TYPES, Signature, Unattested
+from ...signing import Signature, Unattested
+from ...signing.digests import SIGNED_TYPES
 
 if TYPE_CHECKING:
     from ...client import Gap

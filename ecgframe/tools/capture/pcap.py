@@ -125,7 +125,7 @@ class _Connections:
         syn = bool(segment.flags & SYN)
         followed = self._websockets.get(ends) or self._others.get(ends)
         if followed is None and not segment.octets and not syn:
-            return  # a bare ACK of a connection from before the capture does not tell client from server
+            return  # a bare ACK of a connection from before the capture does not show which side is the client
         if followed is None or (syn and not segment.flags & ACK):
             if followed is not None:  # a new connection that reuses the ports
                 self._forget(ends)

@@ -27,7 +27,7 @@ def require(holds: object, words: str) -> None:
         raise Failed(words)
 
 
-def told(value: Any) -> str:
+def shown(value: Any) -> str:
     """Describe a payload, abbreviated."""
     words = in_words(value)
     return words if len(words) <= LONGEST else f"{words[:LONGEST]}…"
@@ -49,4 +49,4 @@ def require_catch_up(wish: dict[str, Any]) -> None:
     if age is None or (wish.get("since") is None and wish.get("after") is None):
         raise NotApplicable("the client does not ask for the present first")
     is_age = isinstance(age, int | float) and not isinstance(age, bool) and 0 < age < inf
-    require(is_age, f"catch_up is {told(age)}; it is a finite number of seconds above 0")
+    require(is_age, f"catch_up is {shown(age)}; it is a finite number of seconds above 0")

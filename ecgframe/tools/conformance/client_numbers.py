@@ -47,8 +47,8 @@ class NumberedStream:
     @property
     def template_frame(self) -> bytes:
         """The template, as the message before the first."""
-        told = self.template.fields_on_the_wire()
-        return self._peer.frame(MessageType.STREAM_TEMPLATE, told, stream_id=ID, sequence=NEXT - 1)
+        fields = self.template.fields_on_the_wire()
+        return self._peer.frame(MessageType.STREAM_TEMPLATE, fields, stream_id=ID, sequence=NEXT - 1)
 
     def record(self) -> bytes:
         """Return the payload of a record."""
@@ -170,8 +170,8 @@ async def _reads(agree: Agree, peer: ScriptedPeer) -> None:
 
 async def _reads_later(agree: Agree, peer: ScriptedPeer) -> None:
     stream, _ = await granted(agree, peer, with_template=False)
-    told = stream.template.fields_on_the_wire()
-    await peer.say(MessageType.STREAM_TEMPLATE, told, stream_id=ID, sequence=NEXT)
+    fields = stream.template.fields_on_the_wire()
+    await peer.say(MessageType.STREAM_TEMPLATE, fields, stream_id=ID, sequence=NEXT)
     await stream.is_taken(NEXT + 1)
 
 
@@ -286,8 +286,8 @@ async def _begins_anew(agree: Agree, peer: ScriptedPeer) -> None:
     await peer.still_there()
     await peer.reconnect()
     await granted(agree, peer, name=stream.name, epoch=_EPOCH + 1, next=3, with_template=False)
-    told = stream.template.fields_on_the_wire()
-    await peer.say(MessageType.STREAM_TEMPLATE, told, stream_id=ID, sequence=3)
+    fields = stream.template.fields_on_the_wire()
+    await peer.say(MessageType.STREAM_TEMPLATE, fields, stream_id=ID, sequence=3)
     await stream.is_taken(4)
 
 

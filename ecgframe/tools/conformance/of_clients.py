@@ -24,7 +24,7 @@ from ...protocol import (
 from ...session import microseconds
 from ...session.timestamps import seconds
 from .cases import Suite
-from .checks import NotApplicable, alike, require, require_catch_up, told
+from .checks import NotApplicable, alike, require, require_catch_up, shown
 from .client_fragments import add_fragment_cases
 from .client_numbers import add_numbered_cases
 from .peer import ScriptedPeer
@@ -128,7 +128,7 @@ async def _echoes(data: Any, peer: ScriptedPeer) -> None:
     await _agree(peer)
     await peer.say(MessageType.PING, data)
     pong = await peer.hear_one(MessageType.PONG, among=_FROM_THE_CLIENT)
-    require(alike(pong.data, data), f"PONG holds {told(pong.data)}; PING held {told(data)}")
+    require(alike(pong.data, data), f"PONG holds {shown(pong.data)}; PING held {shown(data)}")
 
 
 for _place, (_title, _data) in enumerate(_DATA.items(), start=1):
@@ -202,7 +202,7 @@ async def _inflates(peer: ScriptedPeer) -> None:
     await _agree(peer)
     await peer.send(raw(zlib.compress(Codec().pack({"n": 7})), flags=Flag.COMPRESSED))
     pong = await peer.hear_one(MessageType.PONG, among=_FROM_THE_CLIENT)
-    require(pong.data == {"n": 7}, f"PONG holds {told(pong.data)}")
+    require(pong.data == {"n": 7}, f"PONG holds {shown(pong.data)}")
 
 
 async def _require_one_error(peer: ScriptedPeer, frame: bytes, code: ErrorCode) -> None:
@@ -250,7 +250,7 @@ async def _reads_binary(peer: ScriptedPeer) -> None:
     array = np.array([1, -2, 300], "int16")
     await peer.send(Codec(ndarray="binary").encode(MessageType.PING, array))
     pong = await peer.hear_one(MessageType.PONG, among=_FROM_THE_CLIENT)
-    require(alike(pong.data, array), f"PONG holds {told(pong.data)}; PING held {told(array)}")
+    require(alike(pong.data, array), f"PONG holds {shown(pong.data)}; PING held {shown(array)}")
 
 
 @CLIENTS.case("4.5", "A control message with ACK_REQUIRED is acknowledged as well", "Acknowledgement")
@@ -272,7 +272,7 @@ async def _require_acknowledgement(peer: ScriptedPeer, type: MessageType, data: 
     stamp = await peer.say(type, data, flags=flags)
     pong = await peer.hear_one(MessageType.PONG, among=_FROM_THE_CLIENT)
     expected = {"ack": stamp, "type": int(type)}
-    require(pong.data == expected, f"the acknowledgement is {told(pong.data)}; expected {expected}")
+    require(pong.data == expected, f"the acknowledgement is {shown(pong.data)}; expected {expected}")
 
 
 async def _agree_on(peer: ScriptedPeer, capability: Capability) -> None:

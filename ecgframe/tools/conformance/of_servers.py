@@ -25,7 +25,7 @@ from ...protocol import (
     MessageType,
 )
 from .cases import Suite
-from .checks import Failed, NotApplicable, alike, require, told
+from .checks import Failed, NotApplicable, alike, require, shown
 from .peer import ScriptedPeer
 from .server_frames import add_frame_cases, changed_payload
 from .server_numbers import add_numbered_cases
@@ -220,8 +220,8 @@ async def _checks_version(version: int, peer: ScriptedPeer) -> None:
         answer.get("compatible") is (version in versions),
         f"compatible is {answer.get('compatible')!r} for version {version}; it offers {versions}",
     )
-    told = answer.get("versions")
-    require(told is None or sorted(told) == versions, f"versions are {told!r}; it offers {versions}")
+    offered = answer.get("versions")
+    require(offered is None or sorted(offered) == versions, f"versions are {offered!r}; it offers {versions}")
 
 
 SERVERS.add("5.1", "VERSION_CHECK of a supported version", "Version check", partial(_checks_version, 1))
@@ -242,7 +242,7 @@ async def _echoes(data: Any, peer: ScriptedPeer) -> None:
     await peer.negotiate()
     await peer.say(MessageType.PING, data)
     pong = await peer.hear_one(MessageType.PONG)
-    require(alike(pong.data, data), f"PONG holds {told(pong.data)}; PING held {told(data)}")
+    require(alike(pong.data, data), f"PONG holds {shown(pong.data)}; PING held {shown(data)}")
 
 
 for _place, (_title, _data) in enumerate(
@@ -447,7 +447,7 @@ async def _passes_broadcasts_on(peer: ScriptedPeer) -> None:
 
 
 async def _broadcast(peer: ScriptedPeer) -> bool:
-    """Send a broadcast; tell whether it was accepted, and check that another client receives it then."""
+    """Send a broadcast, return whether it was accepted, and check that another client receives it then."""
     await peer.negotiate(3, [Capability.BROADCAST])
     other = await peer.another()
     await other.negotiate(3, [Capability.BROADCAST])

@@ -381,9 +381,9 @@ class ScriptedPeer:
     def _keep_templates(self, message: Message) -> None:
         """Keep a template, or those in the answer to SUBSCRIBE. Raises ProtocolError if one is invalid."""
         if message.type is MessageType.STREAM_TEMPLATE:
-            told = message.data
-            fields = {name: told[name] for name in ("missing", "scale") if name in told}
-            template = Template(told["template"], told["stream"], told["dtype"], told["rows"], told["fields"], **fields)
+            data = message.data
+            fields = {name: data[name] for name in ("missing", "scale") if name in data}
+            template = Template(data["template"], data["stream"], data["dtype"], data["rows"], data["fields"], **fields)
             self.templates[message.stream_id or 0, template.number] = template
         elif message.type is MessageType.SUBSCRIPTION_ACK and message.version >= 4:
             for frame in message.data.get("templates", ()):

@@ -13,7 +13,7 @@ import msgpack  # type: ignore[import-untyped]
 from ..._core import build_frame
 from ...protocol import MAX_DEPTH, CloseCode, ErrorCode, Flag, MessageType
 from .cases import Suite
-from .checks import NotApplicable, alike, require, told
+from .checks import NotApplicable, alike, require, shown
 
 if TYPE_CHECKING:
     from .peer import ScriptedPeer
@@ -187,4 +187,4 @@ async def _accepts(good: Good, peer: ScriptedPeer) -> None:
     await peer.negotiate(3)
     await peer.send(good.make(peer))
     pong = await peer.hear_one(MessageType.PONG)
-    require(alike(pong.data, good.data), f"PONG holds {told(pong.data)}; PING held {told(good.data)}")
+    require(alike(pong.data, good.data), f"PONG holds {shown(pong.data)}; PING held {shown(good.data)}")

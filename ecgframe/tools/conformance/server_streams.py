@@ -216,7 +216,7 @@ def _require_a_notice(message: Message, stream: str, latest: int) -> None:
     require(all(isinstance(time, int | float) for time in times), f"the dropped frames are from and to {times}")
     first, last = map(microseconds, times)
     require(first <= last, f"the dropped frames are from {first} to {last}")
-    require(latest < first, f"frames from {first} on were dropped; one of {latest} came before that was told")
+    require(latest < first, f"frames from {first} on were dropped; one of {latest} came before that was reported")
 
 
 async def _lets_the_urgent_overtake(peer: ScriptedPeer) -> None:
