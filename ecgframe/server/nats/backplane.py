@@ -319,11 +319,11 @@ class NatsBackplane(RemoteBackplane):
             up: whether messages go through JetStream. streams: number of followed streams. outbox_frames, outbox_bytes:
             messages that wait for JetStream. lag_seconds: seconds from the timestamp of the last message of another
             server until it was read here, by this server's clock. Counted since the start: lost_total: messages that
-            were dropped here before JetStream had confirmed them. restamped_total: messages that were delivered here while JetStream was
-            unreachable, and have another timestamp on other servers. missed_total: messages that this server
-            will never get, because another one could not store them, or JetStream dropped them before they were read.
-            refused_total: messages of JetStream that no backplane has written.
-            reconnections_total: how often the connection to JetStream was restored.
+            were dropped here before JetStream had confirmed them. restamped_total: messages that were delivered here
+            while JetStream was unreachable, and have another timestamp on other servers. missed_total: messages that
+            this server will never get, because another one could not store them, or JetStream dropped them before they
+            were read. refused_total: messages of JetStream that no backplane has written. reconnections_total: how
+            often the connection to JetStream was restored.
         """
         return {
             "up": self._up,
