@@ -3,6 +3,8 @@ import { WIDTH } from "./tags.js";
 
 const ARRAY16 = 0xdc;
 const ARRAY32 = 0xdd;
+/** Size of the shortest float, in bytes. */
+const FLOAT_WIDTH = 5;
 
 /**
  * Reads the header of the array at `at`: its length, and the offset of its first element; undefined if it is no array.
@@ -31,11 +33,18 @@ function pastElements(bytes: Uint8Array, view: DataView, header: { length: numbe
   while (left > 0) {
     const width = at < bytes.length ? WIDTH[bytes[at]] : 0;
     if (width) {
-      // Most numbers have the width of the one before. Comparing with it lets the processor go on without waiting for it.
+      // Most numbers are as wide as the one before. Comparing with it lets the processor go on without waiting for it. Most
+      // floats have the same tag, too, for which the table is not needed.
       const start = at;
       const stop = Math.min(bytes.length, start + left * width);
-      do at += width;
-      while (at < stop && WIDTH[bytes[at]] === width);
+      if (width < FLOAT_WIDTH) {
+        do at += width;
+        while (at < stop && WIDTH[bytes[at]] === width);
+      } else {
+        const tag = bytes[at];
+        do at += width;
+        while (at < stop && bytes[at] === tag);
+      }
       left -= (at - start) / width;
     } else {
       at = pastNumbers(bytes, view, at, depth);

@@ -6,6 +6,10 @@
 /** Codes of at most this many bits are looked up; longer ones, which are rare, are searched. */
 const FAST = 9;
 const FAST_BITS = (1 << FAST) - 1;
+/** Bytes that a repetition reads at most when its codes are looked up. */
+const MOST_READ = 6;
+/** Bytes that are copied at once. */
+const WORD = 4;
 const LONGEST = 15;
 const END = 256;
 /** For the symbols 257 to 285: the shortest length, and the number of bits that are added to it. */
@@ -24,8 +28,8 @@ const DISTANCE_BITS = [
 /** The order in which the lengths of the codes for code lengths are sent. */
 const ORDER = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
 const ADLER = 65_521;
-/** Bytes after which the sums of Adler-32 are reduced, so that they stay exact integers. */
-const ADLER_BLOCK = 5552;
+/** Bytes after which the sums of Adler-32 are reduced, so that they stay below 2^31: engines add such numbers fastest. */
+const ADLER_BLOCK = 3800;
 
 /** What became of a stream: its bytes, or why it has none. */
 export interface Inflated {
@@ -114,6 +118,7 @@ class Inflater {
   output: Uint8Array<ArrayBuffer>;
   end: number;
   at = 0;
+  #view: DataView;
   #bits = 0;
   #count = 0;
 
@@ -124,6 +129,7 @@ class Inflater {
     size: number,
   ) {
     this.output = new Uint8Array(Math.min(most, size));
+    this.#view = new DataView(this.output.buffer);
     this.end = offset;
   }
 
@@ -240,7 +246,7 @@ class Inflater {
   }
 
   #inflateBlock(): void {
-    while (this.#copyLiterals()) {
+    while (this.#inflateQuickly()) {
       const symbol = this.#symbol(LITERALS, "invalid literal/length code");
       if (symbol < END) {
         this.#makeRoom(1);
@@ -250,30 +256,73 @@ class Inflater {
     }
   }
 
-  /** Write the literals that come next, as far as their codes are short. Returns false if the output is full. */
-  #copyLiterals(): boolean {
-    const { input, output } = this;
-    const { fast } = LITERALS;
+  /**
+   * Write what the next symbols stand for, while their codes are short and neither the input nor the room can end within
+   * one. What stops it is left to the caller, and so is every fault. Returns false if the output is full.
+   */
+  #inflateQuickly(): boolean {
+    const { input, output, offset } = this;
+    const view = this.#view;
+    const literals = LITERALS.fast;
+    const offsets = OFFSETS.fast;
+    const lastInput = input.length - MOST_READ;
+    const lastEnd = output.length - LENGTHS[LENGTHS.length - 1] - WORD;
     let { at, end } = this;
     let bits = this.#bits;
     let count = this.#count;
-    while (end < output.length) {
-      while (count <= 16 && at < input.length) {
-        bits |= input[at++] << count;
-        count += 8;
+    while (at <= lastInput && end <= lastEnd) {
+      if (count < 16) {
+        bits |= (input[at] | (input[at + 1] << 8)) << count;
+        at += 2;
+        count += 16;
       }
-      const found = fast[bits & FAST_BITS];
-      const length = found & 15;
-      if (found === 0 || found >= END << 4 || length > count) break;
-      bits >>>= length;
-      count -= length;
-      output[end++] = found >> 4;
+      const found = literals[bits & FAST_BITS];
+      const index = (found >> 4) - END - 1;
+      if (index < -1) {
+        if (found === 0) break;
+        bits >>>= found & 15;
+        count -= found & 15;
+        output[end++] = found >> 4;
+        continue;
+      }
+      if (index < 0 || index >= LENGTHS.length) break;
+      // A repetition. Its bits are dropped when all of it is known.
+      let left = bits >>> (found & 15);
+      let have = count - (found & 15);
+      let next = at;
+      const length = LENGTHS[index] + (left & ((1 << LENGTH_BITS[index]) - 1));
+      left >>>= LENGTH_BITS[index];
+      have -= LENGTH_BITS[index];
+      if (have < 16) {
+        left |= (input[next] | (input[next + 1] << 8)) << have;
+        next += 2;
+        have += 16;
+      }
+      const far = offsets[left & FAST_BITS];
+      if (far === 0 || far >> 4 >= DISTANCES.length) break;
+      left >>>= far & 15;
+      have -= far & 15;
+      if (have < 16) {
+        left |= (input[next] | (input[next + 1] << 8)) << have;
+        next += 2;
+        have += 16;
+      }
+      const farBits = DISTANCE_BITS[far >> 4];
+      const distance = DISTANCES[far >> 4] + (left & ((1 << farBits) - 1));
+      if (distance > end - offset) break;
+      const to = end + length;
+      if (distance < WORD) for (; end < to; end++) output[end] = output[end - distance];
+      else for (; end < to; end += WORD) view.setInt32(end, view.getInt32(end - distance)); // up to 3 bytes too many
+      end = to;
+      at = next;
+      bits = left >>> farBits;
+      count = have - farBits;
     }
     this.at = at;
     this.end = end;
     this.#bits = bits;
     this.#count = count;
-    return end < this.most;
+    return this.end < this.most;
   }
 
   /** Repeat earlier output. */
@@ -296,6 +345,7 @@ class Inflater {
     const larger = new Uint8Array(Math.min(this.most, Math.max(2 * this.output.length, this.end + more)));
     larger.set(this.output);
     this.output = larger;
+    this.#view = new DataView(larger.buffer);
   }
 }
 
@@ -312,8 +362,8 @@ function adler32(bytes: Uint8Array, from: number, to: number): number {
   for (let at = from; at < to; ) {
     const end = Math.min(to, at + ADLER_BLOCK);
     for (; at < end; at++) {
-      low += bytes[at];
-      high += low;
+      low = (low + bytes[at]) | 0;
+      high = (high + low) | 0;
     }
     low %= ADLER;
     high %= ADLER;
