@@ -156,7 +156,12 @@ def test_marks_and_alerts_are_saved_edited_and_removed(monitor, server, tmp_path
 
 
 def scales(monitor):
-    """Widths of the two papers, in CSS pixels."""
+    """Widths and heights of the two papers, in CSS pixels, once they have the same height.
+
+    Words above a paper may take a further line; the paper follows with the next frame.
+    """
+    height = "Math.round(document.getElementById('{}').getBoundingClientRect().height)"
+    monitor.wait(f"{height.format('reference-paper')} === {height.format('paper')}")
     return monitor.page.evaluate(
         "['reference-paper', 'paper'].map(id => document.getElementById(id).getBoundingClientRect())"
         ".map(({width, height}) => [Math.round(width), Math.round(height)])"
