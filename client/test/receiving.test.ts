@@ -10,6 +10,7 @@ import { ControlSender } from "../src/codec/control-sender.js";
 import { FORM_AT, writeHeader } from "../src/codec/frame-reader.js";
 import { RARE_VALUES } from "../src/codec/rare-values.js";
 import { SendClock } from "../src/codec/send-clock.js";
+import { sha256 } from "../src/codec/sha256.js";
 import {
   DateTime,
   ecgData,
@@ -102,7 +103,7 @@ describe("LateUnpacking", () => {
   function late(load: () => Promise<void>) {
     const taken: Uint8Array[] = [];
     const failed: string[] = [];
-    const unpacking = { inflate: null, rare: null, load };
+    const unpacking = { inflate: null, rare: null, sha256: null, load };
     const take = (bytes: Uint8Array) => void taken.push(bytes);
     return { taken, failed, late: new LateUnpacking(unpacking, { take, failed: (why) => void failed.push(why) }) };
   }
@@ -218,9 +219,10 @@ describe("a service that only receives", () => {
     const unpacking = {
       inflate: null as typeof inflate | null,
       rare: null as typeof RARE_VALUES | null,
+      sha256: null as typeof sha256 | null,
       async load() {
         if (++attempts < 3) throw new TypeError("404");
-        Object.assign(unpacking, { inflate, rare: RARE_VALUES });
+        Object.assign(unpacking, { inflate, rare: RARE_VALUES, sha256 });
       },
     };
     const service = new ServiceOfParts(

@@ -349,7 +349,8 @@ test("more frames than a message may have are refused, skipped ones included", (
 });
 
 describe("the book", () => {
-  const book = () => new StreamBook({ wasReceived: () => false, wasRefused: () => false }, { rare: null });
+  const book = () =>
+    new StreamBook({ wasReceived: () => false, wasRefused: () => false }, { rare: null, sha256: null });
   const learn = (of: StreamBook, id: number, told: Template) =>
     of.learn(id, { template: told.number, stream: told.stream }, told.payload);
 

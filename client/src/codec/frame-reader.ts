@@ -27,6 +27,7 @@ import { crc32 } from "./crc32.js";
 import type { Decompressor } from "./decompressor.js";
 import { Reader } from "./messagepack-reader.js";
 import type { RareValues } from "./rare-values.js";
+import type { sha256 } from "./sha256.js";
 import type { Signature } from "./signing.js";
 import { isOfStream, readOfStream } from "./stream-messages.js";
 
@@ -209,10 +210,11 @@ export interface FrameReaderOptions {
   readonly decompressors?: Iterable<Decompressor>;
 }
 
-/** What reads payloads that are compressed, or have rare values; null where it is not there (yet). */
+/** What reads payloads that are compressed, or have rare values, and records that are bound to their template; null where it is not there (yet). */
 export interface Unpacking {
   readonly inflate: Inflate | null;
   readonly rare: RareValues;
+  readonly sha256: typeof sha256 | null;
 }
 
 /** Decodes frames, without I/O. */

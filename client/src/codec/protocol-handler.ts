@@ -42,6 +42,7 @@ import {
 import { type NdArrayForm, Writer } from "./messagepack-writer.js";
 import { RARE_VALUES } from "./rare-values.js";
 import { SendClock } from "./send-clock.js";
+import { sha256 } from "./sha256.js";
 import { isOfStream, readOfStream } from "./stream-messages.js";
 
 export type * from "./frame-reader.js";
@@ -96,7 +97,7 @@ export class ProtocolHandler extends FrameReader {
 
   constructor(options: ProtocolHandlerOptions = {}) {
     const { version = DEFAULT_VERSION, compression = {}, ndarray = "list" } = options;
-    super(options, { inflate, rare: RARE_VALUES });
+    super(options, { inflate, rare: RARE_VALUES, sha256 });
     this.version = knownVersion(version);
     this.#form = ndarray;
     this.#compression = compression && { threshold: COMPRESSION_THRESHOLD, level: COMPRESSION_LEVEL, ...compression };

@@ -1,7 +1,6 @@
 /** What reads the values that few payloads have. A display loads it with the first message that has one. */
 import { DateTime } from "./date-time.js";
 import { SampleReader } from "./sample-reader.js";
-import { sha256 } from "./sha256.js";
 import { Uuid } from "./uuid.js";
 
 export const RARE_VALUES = {
@@ -9,8 +8,6 @@ export const RARE_VALUES = {
   SampleReader,
   DateTime,
   Uuid,
-  /** Of templates, for records that are bound to one. */
-  sha256,
 };
 
 /** What reads rare values; null if it is not loaded, and there are none. */

@@ -81,16 +81,16 @@ export class RecordReader {
   readonly #rooms: readonly [Fields, Fields];
   /** True if a key in the fields is the text of an integer: an object takes more memory for such keys. */
   readonly #isSparse: boolean;
-  readonly #unpacking: Pick<Unpacking, "rare">;
+  readonly #unpacking: Pick<Unpacking, "rare" | "sha256">;
   #digest: Uint8Array | undefined;
 
   /**
    * @param payload of the STREAM_TEMPLATE
-   * @param unpacking what reads rare values, once it is loaded
+   * @param unpacking what reads rare values and hashes templates, once it is loaded
    * @throws ProtocolError check 12: 0x201 if a field is missing, 0x200 if one is invalid, 0x102 if there are more than
    *   4,096 bytes or 256 values; check 11 if the payload is not one MessagePack value
    */
-  constructor(payload: Uint8Array, unpacking: Pick<Unpacking, "rare">) {
+  constructor(payload: Uint8Array, unpacking: Pick<Unpacking, "rare" | "sha256">) {
     this.#unpacking = unpacking;
     const data = readTemplate(payload, checkTemplate, unpacking.rare);
     this.number = fieldOf(data, "template") as number;
@@ -116,9 +116,9 @@ export class RecordReader {
   /** The first 8 bytes of the SHA-256 of the payload. A bound record contains them. */
   get digest(): Uint8Array {
     if (this.#digest) return this.#digest;
-    const { rare } = this.#unpacking;
-    if (!rare) throw new Error("what hashes templates is not loaded");
-    this.#digest = rare.sha256(this.payload).slice(0, DIGEST_SIZE);
+    const { sha256 } = this.#unpacking;
+    if (!sha256) throw new Error("what hashes templates is not loaded");
+    this.#digest = sha256(this.payload).slice(0, DIGEST_SIZE);
     return this.#digest;
   }
 

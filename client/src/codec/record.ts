@@ -24,6 +24,7 @@ import {
   type Scale,
   tooLarge,
 } from "./record-reader.js";
+import { sha256 } from "./sha256.js";
 
 export {
   type DecodedRecord,
@@ -83,7 +84,7 @@ export class Template extends RecordReader implements TemplateContent {
    * @throws TypeError | RangeError if a field cannot be encoded
    */
   constructor(content: TemplateContent | Uint8Array) {
-    super(content instanceof Uint8Array ? content : packTemplate(content), { rare: RARE_VALUES });
+    super(content instanceof Uint8Array ? content : packTemplate(content), { rare: RARE_VALUES, sha256 });
   }
 
   /** Reads a template from the payload of a STREAM_TEMPLATE. Throws as the constructor does. */

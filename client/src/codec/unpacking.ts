@@ -2,3 +2,4 @@
 
 export { inflate } from "./compression.js";
 export { RARE_VALUES } from "./rare-values.js";
+export { sha256 } from "./sha256.js";

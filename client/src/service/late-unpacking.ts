@@ -49,8 +49,8 @@ export class LateUnpacking {
 
   /** Returns true if what a message needs is not loaded. */
   #lacks(bytes: Uint8Array): boolean {
-    const { inflate, rare } = this.#unpacking;
-    return (inflate === null || rare === null) && (hasRareFrame(bytes) || hasRareValue(bytes));
+    const { inflate, rare, sha256 } = this.#unpacking;
+    return (inflate === null || rare === null || sha256 === null) && (hasRareFrame(bytes) || hasRareValue(bytes));
   }
 
   #release(): void {

@@ -8,9 +8,10 @@ type Changing<T> = { -readonly [Name in keyof T]: T[Name] };
 const unpacking: Changing<Unpacking> & { load(): Promise<void> } = {
   inflate: null,
   rare: null,
+  sha256: null,
   async load(): Promise<void> {
-    const { RARE_VALUES, inflate } = await import("../codec/unpacking.js");
-    Object.assign(unpacking, { rare: RARE_VALUES, inflate });
+    const { RARE_VALUES, inflate, sha256 } = await import("../codec/unpacking.js");
+    Object.assign(unpacking, { rare: RARE_VALUES, inflate, sha256 });
   },
 };
 

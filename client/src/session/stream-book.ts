@@ -61,7 +61,7 @@ interface Bound {
 
 export class StreamBook implements FrameBook {
   readonly #positions: StreamPositions;
-  readonly #unpacking: Pick<Unpacking, "rare">;
+  readonly #unpacking: Pick<Unpacking, "rare" | "sha256">;
   readonly #bound = new Map<number, Bound>();
   /** The ids of each stream and of each history, the oldest first. */
   readonly #ids = new Map<string, number[]>();
@@ -72,7 +72,7 @@ export class StreamBook implements FrameBook {
   /** The last templates that were used, by payload; the latest one is at the end. */
   readonly #unpacked = new Map<Uint8Array, RecordReader>();
 
-  constructor(positions: StreamPositions, unpacking: Pick<Unpacking, "rare">) {
+  constructor(positions: StreamPositions, unpacking: Pick<Unpacking, "rare" | "sha256">) {
     this.#unpacking = unpacking;
     this.#positions = positions;
   }
