@@ -172,6 +172,7 @@ const live: LiveSignal = new LiveSignal(service, {
 const paper = new PrintDialog({
   screen,
   origin: originOf,
+  marks: () => marks.of(live.stream),
   stream: () => chooser.value,
   signal: () => live.signal,
   condition: (shown) => ({
