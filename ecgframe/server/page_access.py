@@ -27,6 +27,20 @@ class Asker(NamedTuple):
     identity: object
 
 
+class Listing(NamedTuple):
+    """The answer to a request for the list of streams.
+
+    Attributes:
+        status: 200, or 401 if ``authenticate`` refuses.
+        names: of the streams that may be seen.
+        user: name of the identity of whoever asks; None if it has none.
+    """
+
+    status: HTTPStatus
+    names: list[str]
+    user: str | None = None
+
+
 class PageAccess:
     """Decides who may read the pages of a handler.
 
@@ -63,10 +77,8 @@ class PageAccess:
         origin = request.headers.get("origin", "")
         self._audit.page_refused(peer, None, request.path, HTTPStatus.FORBIDDEN, origin)
 
-    async def streams(
-        self, request: Request, streams: Sequence[str], *, is_part: bool = False
-    ) -> tuple[HTTPStatus, list[str]]:
-        """Return the status for a request for the list of streams, and the names that may be seen.
+    async def streams(self, request: Request, streams: Sequence[str], *, is_part: bool = False) -> Listing:
+        """Return the status for a request for the list of streams, the names that may be seen, and who asks.
 
         Args:
             request: the request.
@@ -76,12 +88,13 @@ class PageAccess:
 
         Returns:
             401 if ``authenticate`` refuses. Otherwise, 200, and the names that ``visible_streams`` selects: all without
-            that hook.
+            that hook; and the name of the identity.
         """
         asker = await self.identify(request)
         if not asker.is_known:
-            return self._refuse(asker, HTTPStatus.UNAUTHORIZED, is_part=is_part), []
-        return HTTPStatus.OK, await self._hooks.listed(asker.request, asker.identity, streams)
+            return Listing(self._refuse(asker, HTTPStatus.UNAUTHORIZED, is_part=is_part), [])
+        names = await self._hooks.listed(asker.request, asker.identity, streams)
+        return Listing(HTTPStatus.OK, names, name_of(asker.identity))
 
     async def metrics(self, request: Request) -> HTTPStatus:
         """Return the status for a request for the metrics: 200, 401 if ``authenticate`` refuses, or 403.

@@ -167,7 +167,7 @@ class Pages:
         if path == STREAMS:
             return await self._list(request)
         if path == "/" and "text/html" not in headers.get("accept", ""):
-            status, names = await self._handler.page_access.streams(request, self._streams, is_part=True)
+            status, names, _ = await self._handler.page_access.streams(request, self._streams, is_part=True)
             listed = ["Streams:", *[f"  {printable(name)}" for name in names]]
             if status is not HTTPStatus.OK:
                 listed = ["Streams: only with a token (Authorization: Bearer TOKEN)"]
@@ -187,12 +187,13 @@ class Pages:
         return Answer(status, json.dumps(fields).encode(), JSON, {"Cache-Control": "no-store"})
 
     async def _list(self, request: Request) -> Answer:
-        """Answer with the names of the streams that the sender of the request may see."""
-        status, names = await self._handler.page_access.streams(request, self._streams)
+        """Answer with the names of the streams that the sender of the request may see, and the name of its identity."""
+        status, names, user = await self._handler.page_access.streams(request, self._streams)
         headers = {"Cache-Control": "no-store", **self._shared(request)}
         if status is not HTTPStatus.OK:
             return _refused(STREAMS, request, status, headers)
-        return Answer(status, json.dumps({"streams": names}).encode(), JSON, headers)
+        fields = {"streams": names} if not user else {"streams": names, "user": user}
+        return Answer(status, json.dumps(fields).encode(), JSON, headers)
 
     def _shared(self, request: Request) -> dict[str, str]:
         """CORS headers: pages of other origins that may connect can read the response."""

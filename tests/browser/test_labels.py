@@ -10,6 +10,7 @@ import pytest
 
 from browser.accessibility import check_accessible, with_axe
 from browser.publishing import publishing
+from browser.ward import Ward
 
 RATE, SAMPLES = 500, 50
 CLOCK = re.compile(r"\d\d:\d\d:\d\d")
@@ -80,3 +81,26 @@ def test_the_wall_names_beds_and_patients(open_wall, port):
     wall.page.keyboard.press("b")
     wall.page.locator(".tile .who", has_text="hidden").wait_for()
     wall.page.keyboard.press("b")
+
+
+def test_the_monitor_names_who_is_signed_in_as_the_server_knows(open_monitor):
+    with Ward(1, user="ward 7").running() as ward:
+        monitor = open_monitor(ward.port)
+        monitor.page.locator("#user", has_text="Signed in: ward 7").wait_for()
+        check_accessible(with_axe(monitor.page))
+        monitor.shot("monitor-signed-in")
+        monitor.page.keyboard.press("b")
+        monitor.page.locator("#user", has_text="hidden").wait_for()
+        assert monitor.page.inner_text("#user") == "Signed in: hidden"
+        assert "ward 7" not in monitor.page.inner_text("body")
+        monitor.page.reload()
+        monitor.page.locator("#user", has_text="Signed in: hidden").wait_for()
+        monitor.page.keyboard.press("b")
+        monitor.page.locator("#user", has_text="ward 7").wait_for()
+        monitor.check_quiet()
+
+
+def test_without_an_identity_the_monitor_names_nobody(open_monitor, port):
+    monitor = open_monitor(port)
+    monitor.page.locator("#patient", has_text="P-0815").wait_for()
+    assert monitor.page.locator("#user").is_hidden()

@@ -302,3 +302,61 @@ def test_a_sheet_has_what_the_messages_say_and_the_age_of_old_data(open_monitor,
             assert line in header
         assert "# counts of I: rounded to steps of 0.00005 mV" in header
         monitor.check_quiet()
+
+
+MARKS = ("chest pain", "given 300 mg of amiodarone over twenty minutes, " * 4, "")
+
+FLAGS = """() => {
+  const box = at => at.getBoundingClientRect();
+  const texts = [...document.querySelectorAll("#print .preview text.flag")];
+  const grid = Math.min(...[...document.querySelectorAll("#print .preview .bold")].map(at => box(at).top));
+  const meet = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+  const all = [...document.querySelectorAll("#print .preview text")].map(box);
+  return {
+    texts: texts.map(at => at.textContent),
+    over: texts.filter(at => box(at).bottom > grid + 1).length,
+    overlapping: texts.filter(at => all.filter(other => meet(box(at), other)).length > 1).length,
+  };
+}"""
+"""The texts of the flags, and how many of them are over the grid or over other texts."""
+
+
+def test_the_marks_of_the_printed_stretch_are_on_the_sheet_and_in_the_files(open_monitor):
+    with live("--speed", 4) as server:
+        monitor = open_monitor(server.port)
+        page = monitor.page
+        monitor.wait("s.end > 11500")
+        page.keyboard.press("Space")
+        monitor.wait("s.frozen")
+        first = page.evaluate("window.ecgframe.state.shown.from")
+        ask = "samples => samples.map(sample => window.ecgframe.timeOf(sample))"
+        earlier, *times = page.evaluate(ask, [first - 30_000, *(first + 1000 * second for second in (1, 3, 6))])
+        moments = [(earlier, "not in this strip"), *zip(times, MARKS, strict=True)]
+        page.evaluate(
+            """marks => {
+              const server = location.host, stream = document.querySelector("#stream").value;
+              const made = marks.map(([at, text]) => ({ at, text: text.slice(0, 200).trim(), made: at }));
+              localStorage.setItem("ecgframe.marks", JSON.stringify([[`${server} ${stream}`, made]]));
+              dispatchEvent(new StorageEvent("storage"));
+            }""",
+            moments,
+        )
+        page.locator("#scroller .flag").first.wait_for(state="attached")
+        page.keyboard.press("e")
+        page.locator("#print .preview text.flag").first.wait_for()
+        found = page.evaluate(FLAGS)
+        assert (found["over"], found["overlapping"]) == (0, 0)
+        assert found["texts"][0] == "1 chest pain"
+        assert re.fullmatch(r"2 given 300 mg .*…", found["texts"][1])
+        assert found["texts"][2] == "3"
+        monitor.shot("print-marks")
+        [sheet] = pdf_of(monitor)
+        said = " ".join(sheet.text.split())
+        assert re.search(r"Marks: 1 at \d\d:\d\d:\d\d\.\d{3} chest pain; 2 at .* given 300 mg", said)
+        assert "not in this strip" not in said
+        _, text = download(monitor, "save-csv")
+        marked = [line for line in text.decode().splitlines() if "mark at" in line]
+        assert len(marked) == 3
+        assert "chest pain" in marked[0]
+        assert marked[1].count("amiodarone") == 4
+        monitor.check_quiet()

@@ -78,7 +78,7 @@ def test_the_commands_and_prometheus_read_pages_with_a_token(tmp_path):
 
     with live("--tokens", file, "--streams", 2) as server:
         assert [asked(server, "/streams", token)[0] for token in (None, "w7", "scrape")] == [401, 200, 200]
-        assert json.loads(asked(server, "/streams", "w7")[1]) == {"streams": ["ecg/1"]}
+        assert json.loads(asked(server, "/streams", "w7")[1]) == {"streams": ["ecg/1"], "user": "ward 7"}
         assert [asked(server, "/metrics", token)[0] for token in (None, "w7", "scrape")] == [401, 403, 200]
         assert asked(server, "/healthz")[0] == 200
         url = url_of(server.port)

@@ -118,7 +118,7 @@ def test_each_person_sees_the_streams_that_it_may_watch(serving, tokens):
         async with serving(WebSocketBinaryHandler(**hooks_of(tokens))) as place:
             for name, names in (("ward 7", BEDS[:2]), ("device", []), ("scraper", [])):
                 status, headers, body = await ask(f"{place}/streams", name)
-                assert (status, json.loads(body)) == (200, {"streams": names})
+                assert (status, json.loads(body)) == (200, {"streams": names, "user": name})
                 assert headers["Cache-Control"] == "no-store"
             for name in (None, "gone", "guessed"):
                 status, headers, body = await ask(f"{place}/streams", name)
@@ -186,7 +186,7 @@ def test_without_further_hooks_whoever_is_known_sees_all():
         async with on_websockets(WebSocketBinaryHandler(authenticate=authenticate)) as place:
             for path in ("/streams", "/metrics"):
                 assert [(await ask(f"{place}{path}", name))[0] for name in ("ann", "bob", None)] == [200, 401, 401]
-            assert json.loads((await ask(f"{place}/streams", "ann"))[2]) == {"streams": BEDS}
+            assert json.loads((await ask(f"{place}/streams", "ann"))[2]) == {"streams": BEDS, "user": "ann"}
 
     run(asking())
 
@@ -240,7 +240,7 @@ def test_a_token_that_is_taken_out_of_the_file_is_refused_at_once(tokens, tmp_pa
             file.write_text(f"[[person]]{first}".replace("ward 7", "ward 9").replace("7?", "8?"))
             assert await tokens.look(handler)
             status, _, body = await ask(f"{place}/streams", "ward 7")  # the same token, of another person now
-            assert (status, json.loads(body)) == (200, {"streams": BEDS[2:]})
+            assert (status, json.loads(body)) == (200, {"streams": BEDS[2:], "user": "ward 9"})
             assert (await ask(f"{place}/metrics", "scraper"))[0] == 401
 
     run(asking())

@@ -1,4 +1,4 @@
-/** Bed, patient and time of day at the beginning of the line of the signal. One key hides bed and patient, in all pages of this browser. */
+/** Bed, patient, user and time of day in the line of the signal. One key hides them, but the time, in all pages of this browser. */
 
 import { element, setText } from "./dom.js";
 import { chosenLabels, clockInWords, type Labels, NO_LABELS, timeOfDay } from "./labels.js";
@@ -21,8 +21,11 @@ export function toggleLabels(storage: Pick<Storage, "getItem" | "setItem">): boo
 export class LabelLine {
   readonly #bed = element("bed", HTMLElement);
   readonly #patient = element("patient", HTMLElement);
+  readonly #user = element("user", HTMLElement);
   readonly #clock = element("wall-clock", HTMLElement);
   #told = NO_LABELS;
+  /** Who is signed in, as the server says; empty if it names nobody. */
+  user = "";
   #isHidden: boolean;
 
   /** @param given by the application, instead of what the sender says. */
@@ -52,14 +55,15 @@ export class LabelLine {
     const { bed, patient } = chosenLabels(this.given, this.#told);
     this.#show(this.#bed, bed);
     this.#show(this.#patient, patient);
+    this.#show(this.#user, this.user, "Signed in: ");
     setText(this.#clock, timeOfDay(now));
     const title = clockInWords(offset);
     if (this.#clock.title !== title) this.#clock.title = title;
   }
 
-  #show(target: HTMLElement, name: string): void {
+  #show(target: HTMLElement, name: string, before = ""): void {
     if (target.hidden !== (name === "")) target.hidden = name === "";
-    setText(target, this.#isHidden && name !== "" ? "hidden" : name);
+    setText(target, name === "" ? "" : `${before}${this.#isHidden ? "hidden" : name}`);
     target.toggleAttribute("data-hidden", this.#isHidden);
   }
 }

@@ -172,6 +172,7 @@ const live: LiveSignal = new LiveSignal(service, {
 const paper = new PrintDialog({
   screen,
   origin: originOf,
+  marks: () => marks.of(live.stream),
   stream: () => chooser.value,
   signal: () => live.signal,
   condition: (shown) => ({
@@ -334,8 +335,9 @@ function findServer(): ServerAddress | null {
 async function list(): Promise<void> {
   if (server === null) return;
   if (!dialog?.isOpen && (!document.hidden || chooser.value === "")) {
-    const names = await listStreams(server.streams, token?.value ?? null);
-    if (names !== null || !dialog?.isOpen) chooser.offer(names);
+    const found = await listStreams(server.streams, token?.value ?? null);
+    if (found !== null) labels.user = found.user;
+    if (found !== null || !dialog?.isOpen) chooser.offer(found?.streams ?? null);
   }
   clearTimeout(nextList);
   nextList = setTimeout(list, LIST);

@@ -1,6 +1,7 @@
 /** The server's streams, and the field to choose one. */
 
 import { element, setText } from "./dom.js";
+import { isRecord } from "./feed.js";
 
 /** The stream that is shown if neither the address nor the server names one. */
 const FIRST = "ecg/1";
@@ -9,21 +10,32 @@ const TIMEOUT = 4000;
 /** Number of other streams that a sentence names. */
 const NAMED = 4;
 
+/** What the server says to whoever asks for its streams. */
+export interface Listing {
+  readonly streams: string[];
+  /** The name of the identity with which the page has asked; empty if it has none. */
+  readonly user: string;
+}
+
+/** Characters of a user's name that are shown. */
+const LONGEST_NAME = 80;
+
 /**
- * Returns the names of the server's streams; null if it does not list them.
+ * Returns the names of the server's streams, and that of the user; null if it does not list them.
  *
  * @param url where the server lists them.
  * @param token the token of the page; null if it has none. Only the server of the page itself gets it: browsers do not
  *   send it to another one before that has answered a request with the method OPTIONS, which ours do not.
  */
-export async function listStreams(url: URL, token: string | null): Promise<string[] | null> {
+export async function listStreams(url: URL, token: string | null): Promise<Listing | null> {
   if (token !== null && url.origin !== location.origin) return null;
   const headers: Record<string, string> = token === null ? {} : { Authorization: `Bearer ${token}` };
   try {
     const answer = await fetch(url, { signal: AbortSignal.timeout(TIMEOUT), credentials: "same-origin", headers });
     const body: unknown = answer.ok ? await answer.json() : null;
-    const names = typeof body === "object" && body !== null && "streams" in body ? body.streams : null;
-    return Array.isArray(names) ? names.filter((name) => typeof name === "string" && name !== "") : null;
+    if (!isRecord(body) || !Array.isArray(body.streams)) return null;
+    const user = typeof body.user === "string" ? body.user.slice(0, LONGEST_NAME) : "";
+    return { streams: body.streams.filter((name) => typeof name === "string" && name !== ""), user };
   } catch {
     return null;
   }

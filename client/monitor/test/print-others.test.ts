@@ -40,7 +40,7 @@ function strip(): Strip {
   origin.note(0, { ...frame, ...told }, { units: "mV", lead_units: CHANNELS.map(({ unit }) => unit), gain });
   return {
     ...{ stream: "ecg/1", buffer, origin, from: 0, to: SAMPLES, newest: SAMPLES, rhythm: 2 },
-    ...{ state: "live", isLive: true, timeOf: (sample: number) => 1.7e9 + sample / RATE },
+    ...{ state: "live", isLive: true, marks: [], timeOf: (sample: number) => 1.7e9 + sample / RATE },
   };
 }
 

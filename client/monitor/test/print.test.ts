@@ -62,6 +62,7 @@ function strip(made: Made = {}): Strip {
     rhythm: Math.max(0, leads.indexOf("II")),
     state: "live",
     isLive: true,
+    marks: [],
     timeOf: (sample) => START + sample / rate,
   };
 }

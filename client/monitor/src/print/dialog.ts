@@ -24,6 +24,7 @@ import {
 import { measureWith, RESOLUTION, toPng } from "./canvas.js";
 import { toCsv } from "./csv.js";
 import { fileName, missingText } from "./files.js";
+import type { PrintedMark } from "./flags.js";
 import type { Origin } from "./origin.js";
 import { gridOf, pageCount, pages } from "./page.js";
 import { type Condition, PAGE, type Strip, stateText, stretchOf, timesNow } from "./strip.js";
@@ -39,6 +40,8 @@ interface Parts {
   readonly screen: Screen;
   origin(signal: EcgSignal): Origin;
   stream(): string;
+  /** The marks of events of the stream. */
+  marks(): readonly Pick<PrintedMark, "at" | "text">[];
   signal(): EcgSignal | null;
   condition(signal: EcgSignal): Condition;
   /** Unix seconds. */
@@ -153,6 +156,7 @@ export class PrintDialog {
       newest: signal.buffer.end,
       state: text,
       isLive,
+      marks: this.parts.marks().map(({ at, text }) => ({ at, text, sample: signal.sampleAt(at) })),
     };
     return { ...strip, ...clipped(strip, first, seconds) };
   }

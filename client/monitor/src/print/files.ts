@@ -1,6 +1,6 @@
 /** The name of a saved file, and the facts that every file states. */
 
-import { differs, missingOfAll, type Strip, took } from "./strip.js";
+import { differs, marksOf, missingOfAll, type Strip, took } from "./strip.js";
 import { clean } from "./text.js";
 
 /** Number of gaps that are listed; of the others, only the number is given. */
@@ -21,9 +21,13 @@ export function fileName(strip: Strip, now: number): string {
 /** The beginning of the strip in UTC, with microseconds; empty if the stream has no times. */
 export function startOf(strip: Strip): string {
   const start = strip.timeOf(strip.from);
-  if (!Number.isFinite(start)) return "";
-  const whole = Math.floor(start);
-  const micros = Math.min(999_999, Math.round((start - whole) * 1e6));
+  return Number.isFinite(start) ? utc(start) : "";
+}
+
+/** A time in UTC, with microseconds. */
+function utc(seconds: number): string {
+  const whole = Math.floor(seconds);
+  const micros = Math.min(999_999, Math.round((seconds - whole) * 1e6));
   return `${new Date(whole * 1000).toISOString().slice(0, 19)}.${String(micros).padStart(6, "0")}Z`;
 }
 
@@ -45,6 +49,7 @@ export function facts(strip: Strip): [string, string][] {
     ["signal when taken", clean(state)],
     ["end before the newest sample then, s", String((strip.newest - to) / buffer.samplingRate)],
     ...(guess === "" ? [] : [["amplitude", guess] as [string, string]]),
+    ...marksOf(strip).map(({ at, text }): [string, string] => [`mark at ${utc(at)}`, clean(text) || "without a text"]),
     ["missing", missingText(strip)],
   ];
 }

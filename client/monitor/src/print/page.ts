@@ -16,7 +16,8 @@ import {
 } from "./arrange.js";
 import { peaksOf } from "./beats.js";
 import type { Area, Box, Drawing, Lines, Mark, Writing } from "./drawing.js";
-import { differs, missingOf, missingOfAll, PAGE, rateOf, type Strip, took } from "./strip.js";
+import { type PrintedMark, placeFlags } from "./flags.js";
+import { differs, marksOf, missingOf, missingOfAll, PAGE, rateOf, type Strip, took } from "./strip.js";
 import { clean, day, fitText, type Measure, span, timeOfDay, wrap, zone } from "./text.js";
 
 /** Millimetres. */
@@ -29,6 +30,8 @@ const PULSE = { begin: 1, rise: 2.5, wide: 5, end: 9 };
 const TRACE = 0.25;
 /** The mark of a pacing spike, an angle below 0 mV. */
 const SPIKE = { below: 2.5, wide: 0.8, high: 1.4, width: 0.3 };
+/** The flag of an event: its pole above the grid, and its cloth. */
+const FLAG = { high: 4.2, wide: 1.6, cloth: 1.6, width: 0.25, line: 0.15 };
 const SIZES = { head: 4.2, text: 2.9, lead: 3.2, note: 2.4, gap: 2.2 };
 /** Largest distance of a name above 0 mV in millimetres, so that it is near its trace. */
 const NAME_ABOVE = 18;
@@ -49,7 +52,7 @@ const GAP_GROUND = "#eeeeee";
 
 /** Distance and width of the lines of a hatching, in millimetres. */
 const HATCH = { step: 1.5, width: 0.15 };
-const REST = "Not everything fits here: the CSV file has all names in full, and all missing samples.";
+const REST = "Not everything fits here: the CSV file has all names and marks in full, and all missing samples.";
 /** Smallest width of a gap in millimetres, as one sample would not be visible. */
 const LEAST_GAP = 0.4;
 /** Number of gaps that are listed; of the others, only the number is given. */
@@ -125,6 +128,7 @@ class Page {
     const { options, sheet, strip, number, count } = this.content;
     const { width, height } = PAPERS[options.paper];
     this.#drawGrid();
+    this.#flags();
     const cells = [...sheet.cells, ...(sheet.strip === null ? [] : [sheet.strip])];
     for (const cell of cells) this.#hatch(cell);
     for (const cell of cells) {
@@ -173,6 +177,26 @@ class Page {
       0.2,
       COLOURS.bold,
     );
+  }
+
+  /** Flags in the band above the grid, and a thin line at the moment of each, under the traces. */
+  #flags(): void {
+    const { x, y, width, height } = this.#grid;
+    const edges = { left: x, right: x + width };
+    for (const flag of placeFlags(this.#events, (sample) => this.#x(sample), edges, SIZES.note, this.measure)) {
+      const side = flag.isTurned ? -1 : 1;
+      const [top, cloth] = [y - FLAG.high, flag.x + side * FLAG.wide];
+      const pole = [flag.x, y, flag.x, top, cloth, top + FLAG.cloth / 2, flag.x, top + FLAG.cloth];
+      this.#line("flag", [pole], FLAG.width, COLOURS.lead);
+      this.#line("moment", [[flag.x, y, flag.x, y + height]], FLAG.line, COLOURS.lead);
+      const anchor = flag.isTurned ? "end" : "start";
+      this.#text(flag.text, cloth + side * 0.6, y - 1.6, flag.size, { anchor, colour: COLOURS.lead, role: "flag" });
+    }
+  }
+
+  /** The marks of events on this page. */
+  get #events(): PrintedMark[] {
+    return marksOf(this.content.strip, this.content.from, this.content.to);
   }
 
   #pulse(baseline: number, gain: Gain): void {
@@ -485,6 +509,8 @@ class Page {
       const turned = sheet.cells.find(({ sign }) => sign < 0);
       notes.push(`Cabrera order${turned === undefined ? "" : `; ${turned.name} is drawn upside down`}.`);
     }
+    const marks = this.#events.map(({ at, text }, index) => `${index + 1} at ${timeOfDay(at)}${said(text)}`);
+    if (marks.length > 0) notes.push(`Marks: ${marks.join("; ")}.`);
     const { pacing, leads } = strip.origin.said(from, to);
     if (pacing !== "") notes.push(`Pacing, stated by the sender: ${pacing}.`);
     const spikes = seenSpikes(strip.buffer, from, to).length;
@@ -529,6 +555,11 @@ class Page {
     const usual = { isBold: false, colour: COLOURS.ink, anchor: "start", role: "text" } as const;
     this.#marks.push({ kind: "text", text, x, y, size, ...usual, ...rest });
   }
+}
+
+/** The text of a mark behind its time; empty if it has none. */
+function said(text: string): string {
+  return text === "" ? "" : ` ${clean(text)}`;
 }
 
 /** Lines at 45 degrees over a box, within the box. */

@@ -1,6 +1,7 @@
 /** The part of a stream that is printed or saved. */
 
 import type { Gap, TraceBuffer } from "../trace-buffer.js";
+import type { PrintedMark } from "./flags.js";
 import type { Origin } from "./origin.js";
 import { span } from "./text.js";
 
@@ -28,6 +29,8 @@ export interface Strip {
   /** State of the signal when the strip was taken: `live`, `delayed 24 s`. */
   readonly state: string;
   readonly isLive: boolean;
+  /** The marks of events in the buffer, in the order of time. */
+  readonly marks: readonly PrintedMark[];
   /** The time of a sample, in Unix seconds; NaN if the stream has no times. */
   timeOf(sample: number): number;
 }
@@ -86,6 +89,11 @@ export function timesNow(signal: { timeOf(sample: number): number }, buffer: Tra
     const mark = marks.findLast((each) => each.sample <= sample) ?? marks[0];
     return mark.time + (sample - mark.sample) * step;
   };
+}
+
+/** The marks in `[from, to)`. */
+export function marksOf(strip: Strip, from = strip.from, to = strip.to): PrintedMark[] {
+  return strip.marks.filter(({ sample }) => sample >= from && sample < to);
 }
 
 /** The gaps of a lead in `[from, to)`. */

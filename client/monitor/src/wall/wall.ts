@@ -353,7 +353,7 @@ async function list(): Promise<void> {
   try {
     if (dialog?.isOpen) return;
     const { streams } = serverAddress(new URL(location.href));
-    const found = await listStreams(streams, token?.value ?? null);
+    const found = (await listStreams(streams, token?.value ?? null))?.streams ?? null;
     const isNews = found !== null && found.join("\n") !== (listed ?? []).join("\n");
     listed = found ?? listed;
     const { shown, more } = chooseBeds(location.search, listed);
