@@ -283,8 +283,9 @@ def test_the_whole_ward(tmp_path):
 
         context = ssl.create_default_context(cafile=authority)
         answer_of(f"https://localhost:{secure}/healthz", context)
-        with pytest.raises(urllib.error.HTTPError, match="403"):
+        with pytest.raises(urllib.error.HTTPError, match="403") as refused:
             ask(f"https://localhost:{secure}/metrics", context)
+        refused.value.close()
 
         async def watch() -> None:
             url = f"wss://localhost:{secure}/ws"

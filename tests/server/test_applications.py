@@ -92,7 +92,8 @@ def ask(url, method="GET", **headers):
         with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.status, answer.headers, answer.read()
     except urllib.error.HTTPError as error:
-        return error.code, error.headers, error.read()
+        with error:
+            return error.code, error.headers, error.read()
 
 
 @pytest.mark.parametrize(("framework", "server"), CASES)
