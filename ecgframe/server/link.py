@@ -194,8 +194,13 @@ def read_little(transport: object) -> None:
     Args:
         transport: transport of the connection.
     """
-    if isinstance(getattr(transport, "max_size", None), int):
+    if is_of_asyncio(transport):
         transport.max_size = READ_SIZE  # type: ignore[attr-defined]
+
+
+def is_of_asyncio(transport: object) -> bool:
+    """Return whether a transport is one of asyncio's own loops, not of uvloop, for example."""
+    return isinstance(getattr(transport, "max_size", None), int)
 
 
 def keep_unsent_low(sock: socket.socket | None) -> None:

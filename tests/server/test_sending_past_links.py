@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 from collections import Counter
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from random import Random
 
 import oracle
@@ -34,7 +34,15 @@ async def picows_server(handler, **options):
         yield server.sockets[0]
 
 
-SERVERS = {"picows": picows_server}
+@asynccontextmanager
+async def websockets_server(handler, **options):
+    from ecgframe.server.adapters.websockets import serve
+
+    async with serve(handler, "127.0.0.1", 0, **options) as server:
+        yield next(iter(server.sockets))
+
+
+SERVERS = {"picows": picows_server, "websockets": websockets_server}
 each_server = pytest.mark.parametrize("server", SERVERS.values(), ids=SERVERS)
 
 
@@ -300,3 +308,116 @@ def test_a_viewer_that_negotiates_again_gets_its_own_bytes(server, outcomes):
 
     run(conversation())
     assert outcomes == {"whole": 6, "other": 1}
+
+
+class Keeper:
+    """Stands for a handler: keeps the links, and receives."""
+
+    max_message = 1 << 20
+
+    def __init__(self):
+        self.links = asyncio.Queue()
+
+    async def handle(self, link, connection_id=None, *, identity=None):
+        await self.links.put(link)
+        with suppress(Exception):
+            while await link.receive() is not None:
+                pass
+
+    @asynccontextmanager
+    async def shared(self, server, **options):
+        """Open a connection; yield the client, its link, and a recipient that shares its descriptor."""
+        async with server(self, **options) as listener:
+            port = listener.getsockname()[1]
+            async with websockets.connect(f"ws://127.0.0.1:{port}", ping_interval=None) as peer:
+                link = await self.links.get()
+                recipient = _core.Recipient()
+                link.share_descriptor(recipient)
+                yield peer, link, recipient
+
+
+def has_descriptor_of(recipient, link):
+    """Return whether a recipient has the descriptor of the socket of its link."""
+    transport = link._transport
+    transport = getattr(transport, "underlying_transport", transport)
+    return recipient.descriptor == transport.get_extra_info("socket").fileno() >= 0
+
+
+@each_server
+def test_a_descriptor_is_shared_while_the_transport_holds_nothing_back(server):
+    async def conversation():
+        async with Keeper().shared(server) as (peer, link, recipient):
+            assert has_descriptor_of(recipient, link)
+            while link.can_write:
+                link.write(bytes(1 << 16))
+            assert recipient.descriptor == -1
+            received = asyncio.create_task(collected(peer))
+            await link.writable()
+            assert link.can_write
+            assert has_descriptor_of(recipient, link)
+            received.cancel()
+
+    run(conversation())
+
+
+async def collected(peer):
+    async for _ in peer:
+        pass
+
+
+@each_server
+def test_a_single_byte_that_is_held_back_is_noticed(server):
+    async def conversation():
+        async with Keeper().shared(server) as (_, link, recipient):
+            transport = getattr(link._transport, "underlying_transport", link._transport)
+            assert transport.get_write_buffer_limits() == (0, 0)
+            nbytes = 1
+            while not transport.get_write_buffer_size():
+                transport.write(bytes(nbytes))
+            assert recipient.descriptor == -1
+
+    run(conversation())
+
+
+@each_server
+@pytest.mark.parametrize("by", ["server", "peer", "abort", "reset"])
+def test_a_descriptor_is_not_shared_once_the_connection_is_closing(server, by):
+    async def conversation():
+        async with Keeper().shared(server) as (peer, link, recipient):
+            if by == "server":
+                closing = asyncio.create_task(link.close(1000, ""))
+                await asyncio.sleep(0)
+                assert recipient.descriptor == -1  # at once, before the next frame
+                await closing
+            elif by == "peer":
+                await peer.close()
+            elif by == "abort":
+                link.abort()
+            else:
+                sock = peer.transport.get_extra_info("socket")
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+                peer.transport.abort()
+            await until(lambda: recipient.descriptor == -1)
+
+    run(conversation())
+
+
+def test_a_write_limit_or_an_extension_of_the_application_keeps_the_socket():
+    async def conversation():
+        for options in ({"write_limit": 4096}, {"compression": "deflate"}):
+            async with Keeper().shared(websockets_server, **options) as (_, _, recipient):
+                assert recipient.descriptor == -1
+        async with Keeper().shared(websockets_server, compression=None) as (_, link, recipient):
+            assert has_descriptor_of(recipient, link)
+
+    run(conversation())
+
+
+def test_picows_keeps_the_socket_if_it_pings_by_itself():
+    """It may close the connection then, at any time, without telling."""
+
+    async def conversation():
+        async with Keeper().shared(picows_server, enable_auto_ping=True) as (_, _, recipient):
+            assert recipient.descriptor == -1
+
+    run(conversation())
