@@ -1,11 +1,14 @@
 from typing import Any, Final
 
+from typing_extensions import disjoint_base
+
 __all__ = ["CAN_SEND_TO_ALL", "OTHER_ENCODING", "QUEUE", "Recipient", "send_to_all"]
 
 CAN_SEND_TO_ALL: Final[bool]
 QUEUE: Final[int]
 OTHER_ENCODING: Final[int]
 
+@disjoint_base
 class Recipient:
     descriptor: int
     is_held: bool
@@ -15,7 +18,6 @@ class Recipient:
     passed: int
     _room: int
     _sent_at: float
-    def __init__(self) -> None: ...
     def record_sent(self, nbytes: int, frames: int, now: float) -> None: ...
 
 def send_to_all(

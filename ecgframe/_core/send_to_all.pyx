@@ -53,7 +53,7 @@ cdef class Recipient:
     cdef public object closing
     cdef public object encoding
 
-    def __init__(self):
+    def __cinit__(self):
         self.descriptor = -1
 
     def record_sent(self, int64_t nbytes, int64_t frames, double now):
