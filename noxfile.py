@@ -44,6 +44,7 @@ OF_THE_KERNELS = (
     "numeric_lists",
     "prepare",
     "refusals",
+    "send_to_all",
     "timestamps",
     "v4",
     "v4_vectors",

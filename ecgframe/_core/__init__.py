@@ -41,6 +41,7 @@ if accelerated and not TYPE_CHECKING:
         reader,
         record,
         record_faults,
+        send_to_all,
         stream_end,
         unpack,
         unpack_arrays,
@@ -64,6 +65,7 @@ if TYPE_CHECKING or accelerated:
     from .pack import pack as pack_payload
     from .pack import pack_frame, pack_frame_into
     from .record import TemplateCoder, divide_common, read_record_head, read_record_samples, write_record
+    from .send_to_all import CAN_SEND_TO_ALL, OTHER_ENCODING, QUEUE, Recipient, send_to_all
     from .stream_end import ends_once_with
     from .unpack import unpack as unpack_payload
     from .unpack import unpack_checked
@@ -83,6 +85,7 @@ else:
     from .plain.pack import pack as pack_payload
     from .plain.pack import pack_frame, pack_frame_into
     from .plain.record import TemplateCoder, divide_common, read_record_head, read_record_samples, write_record
+    from .plain.send_to_all import CAN_SEND_TO_ALL, OTHER_ENCODING, QUEUE, Recipient, send_to_all
     from .plain.stream_end import ends_once_with
     from .plain.unpack import unpack as unpack_payload
     from .plain.unpack import unpack_checked
@@ -92,12 +95,16 @@ else:
     import_from_source(__name__.removesuffix("_core") + "codec", os.path.join(os.path.dirname(__path__[0]), "codec"))
 
 __all__ = [
+    "CAN_SEND_TO_ALL",
     "Clock",
     "FieldTable",
     "Header",
     "Message",
     "NonceCounter",
+    "OTHER_ENCODING",
     "PendingFrame",
+    "QUEUE",
+    "Recipient",
     "accelerated",
     "accepts_fields",
     "as_byte",
@@ -122,6 +129,7 @@ __all__ = [
     "TemplateCoder",
     "read_record_head",
     "read_record_samples",
+    "send_to_all",
     "unpack_checked",
     "unpack_payload",
     "work_in_background",

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol
 
+from .._core import CAN_SEND_TO_ALL
 from .portions import LARGE, PORTION, Portions
 from .tasks import begin
 
@@ -76,12 +77,16 @@ class ConnectionWriter:
         self._close = close
         self._now = asyncio.get_running_loop().time
         self._lagging: list[Lagging] = []
-        self._is_writing = False
         self._is_only_awaited = link.is_only_awaited
         self._portions: Portions | None = None
         self._portion: asyncio.Future[bool] | None = None
         self._is_lost = False
         self._answered: asyncio.Future[None] | None = None
+        if CAN_SEND_TO_ALL and self._sends_past_link:
+            link.share_descriptor(session)
+
+    _sends_past_link = True
+    """Whether frames may be sent past the link and this writer, when both are free. See ``FanOut``."""
 
     def take(self, outgoing: Outgoing, now: float) -> bool:
         """Send a frame that is encoded for this session, or queue it.
@@ -94,7 +99,7 @@ class ConnectionWriter:
             True if the frame was sent without queueing.
         """
         # While a viewer is behind, a task writes, so that this cannot overtake it.
-        if self._is_writing:
+        if self.session.is_held:
             self._queue(outgoing, now)
             return False
         if self._link.can_write and self.session.record_direct_send(outgoing, now):
@@ -104,11 +109,22 @@ class ConnectionWriter:
                 self.lose(error)
             return True
         if self._is_only_awaited and not self._lagging and self.session.record_direct_send(outgoing, now):
-            self._is_writing = True
+            self.session.is_held = True
             self.task = begin(self._send_directly(outgoing.frame))
             return True
         self._queue(outgoing, now)
         return False
+
+    def finish(self, rest: bytes) -> None:
+        """Write the rest of a WebSocket frame of which the socket of the link has taken a part.
+
+        Args:
+            rest: the bytes that are missing; all of them if it has taken none.
+        """
+        try:
+            self._link.write_rest(rest)
+        except Exception as error:
+            self.lose(error)
 
     def release(self) -> None:
         """Send the frames that wait for others, now; see ``lingering``. Here, none does."""
@@ -131,7 +147,7 @@ class ConnectionWriter:
         self.session.enqueue(outgoing, self._now())
         if outgoing.acknowledged:
             self._rearm()
-        if not self._is_writing and self.has_more:
+        if not self.session.is_held and self.has_more:
             self._begin_to_write()
         if self.session.closing:
             self._close()
@@ -146,7 +162,7 @@ class ConnectionWriter:
         Args:
             now: in seconds of the loop's clock.
         """
-        if not self._is_writing:
+        if not self.session.is_held:
             self._send_now(now)
             if self.has_more:
                 self._begin_to_write()
@@ -181,7 +197,7 @@ class ConnectionWriter:
 
     def shut(self) -> None:
         """Stop sending, and drop the link."""
-        self._is_lost = self._is_writing = True
+        self._is_lost = self.session.is_held = True
         self._link.abort()
         self._wake_reader()
 
@@ -244,7 +260,7 @@ class ConnectionWriter:
                 self.lose(ConnectionResetError("the peer is gone"))
 
     def _begin_to_write(self) -> None:
-        self._is_writing = True
+        self.session.is_held = True
         self.task = begin(self._write())
 
     async def _send_directly(self, frame: bytes) -> None:
@@ -257,7 +273,7 @@ class ConnectionWriter:
         if self.has_more:
             await self._write()
         else:
-            self._is_writing = self._is_lost
+            self.session.is_held = self._is_lost
 
     async def _write(self) -> None:
         """Send the waiting messages as fast as the link takes them."""
@@ -285,7 +301,7 @@ class ConnectionWriter:
         except Exception as error:
             self.lose(error)
         else:
-            self._is_writing = self._is_lost
+            self.session.is_held = self._is_lost
             if self.session.holds_data:  # until the peer answers PING, or the deadline passes
                 self._rearm()
 

@@ -3,6 +3,9 @@
 A large frame would hold up the event loop in two ways. It may have to be encoded again for older peers: a thread does
 this, and later messages to these viewers wait for it. And each viewer needs a copy (WebSocket framing, TLS, bytes that
 the kernel does not take at once): the copies are spread over turns of the event loop.
+
+A small frame is the same bytes for all viewers with an encoding. ``send_to_all`` of the core passes it to the sockets
+of those that can take it, without a look at each of them in Python; their links and writers send the rest.
 """
 
 from __future__ import annotations
@@ -12,14 +15,16 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import groupby
 from operator import attrgetter
-from typing import Protocol
+from typing import Final, NamedTuple, Protocol
 
+from .._core import OTHER_ENCODING, QUEUE, send_to_all
 from ..session import Encoding, Outgoing, ServerSession
 from ..session.outgoing import Tier
 from .encodings import Encodings
 from .lingering import Linger, LingeringWriter, in_order
 from .portions import LARGE, Portions
 from .publication import Publication
+from .websocket_frame import binary_frame
 
 NoteSent = Callable[[Outgoing, int, int], None]
 """Called with a frame, the number of viewers that it was sent to, and for how many of them it was not queued."""
@@ -33,14 +38,38 @@ class Viewer(Protocol):
     def take(self, outgoing: Outgoing, now: float) -> bool:
         """Send a frame that is encoded for the session, or queue it. Returns whether it was sent without queueing."""
 
+    def finish(self, rest: bytes) -> None:
+        """Write the rest of a WebSocket frame of which the socket has taken a part, or nothing."""
+
     def take_in_turn(self, outgoing: Outgoing, portions: Portions) -> None:
         """Queue a large frame that is encoded for the session, and write it after a turn from ``portions``."""
 
 
 Parked = deque[tuple[Publication, dict[Viewer, None]]]
 
-Group = tuple[Encoding, tuple[LingeringWriter, ...], list[Viewer]]
+LingeringGroup = tuple[Encoding, tuple[LingeringWriter, ...], list[Viewer]]
 """An encoding, the viewers with it that join frames, and the others."""
+
+
+class Group(NamedTuple):
+    """Viewers that get the same frames.
+
+    Attributes:
+        encoding: theirs, the same object for all.
+        viewers: the connections.
+        sessions: those of the connections, in the same order.
+    """
+
+    encoding: Encoding
+    viewers: tuple[Viewer, ...]
+    sessions: tuple[ServerSession, ...]
+
+    def renegotiated(self) -> list[Viewer]:
+        """Return those that have another encoding by now."""
+        return [viewer for viewer in self.viewers if viewer.session.encoding is not self.encoding]
+
+
+_NO_GROUPS: Final[tuple[Sequence[Viewer], list[Group]]] = ((), [])
 
 _encoding_of: Callable[[Viewer], Encoding] = attrgetter("session.encoding")
 
@@ -57,7 +86,17 @@ class FanOut:
         linger: lets frames wait for others; None if none waits.
     """
 
-    __slots__ = ("_encodings", "_frame", "_groups", "_keep", "_linger", "_note_sent", "_parked", "_portions")
+    __slots__ = (
+        "_encodings",
+        "_frame",
+        "_groups",
+        "_keep",
+        "_linger",
+        "_lingering_groups",
+        "_note_sent",
+        "_parked",
+        "_portions",
+    )
 
     def __init__(
         self,
@@ -69,7 +108,8 @@ class FanOut:
         linger: Linger | None = None,
     ) -> None:
         self._linger = linger
-        self._groups: tuple[Sequence[Viewer], int, list[Group]] = ((), -1, [])
+        self._groups = _NO_GROUPS
+        self._lingering_groups: tuple[Sequence[Viewer], int, list[LingeringGroup]] = ((), -1, [])
         self._encodings = encodings
         self._portions = portions
         self._frame = frame
@@ -83,33 +123,86 @@ class FanOut:
 
         Args:
             publication: the message.
-            viewers: connections to send it to; sorted by encoding they are faster.
+            viewers: connections to send it to. It is faster if the same tuple comes again with the next publication.
             now: in seconds of the loop's clock.
         """
-        if self._parked or publication.is_large:
-            for shared, group in groupby(viewers, _encoding_of):
-                self._send_large(publication, shared, list(group), now)
-            return
-        if self._linger is not None:
+        if self._linger is not None and not (self._parked or publication.is_large):
             self._send_lingering(publication, viewers, now, self._linger)
             return
-        # A plain loop: this runs for each viewer of each message.
-        encoding: Encoding | None = None
-        outgoing: Outgoing | None = None
-        taken = passed = 0
+        others: list[Viewer] = []
+        for each in self._by_encoding(viewers):
+            others += self._send_to_group(publication, each, now)
+        if others:  # they have negotiated another encoding since the last publication
+            self._groups = _NO_GROUPS
+            self.send(publication, others, now)
+
+    def _by_encoding(self, viewers: Sequence[Viewer]) -> list[Group]:
+        """Group the viewers by encoding. Most messages have those of the one before."""
+        known, groups = self._groups
+        if viewers is known and all(each.sessions[0].encoding is each.encoding for each in groups):
+            return groups
+        members: dict[int, list[Viewer]] = {}
         for viewer in viewers:
-            if viewer.session.encoding is not encoding:
-                if outgoing is not None:
-                    self._note_sent(outgoing, taken, passed)
-                encoding = viewer.session.encoding
-                outgoing = self._frame(publication, encoding)
-                taken = passed = 0
-            if outgoing is not None:
-                taken += 1
-                if viewer.take(outgoing, now):
-                    passed += 1
-        if outgoing is not None:
-            self._note_sent(outgoing, taken, passed)
+            members.setdefault(id(viewer.session.encoding), []).append(viewer)
+        groups = [
+            Group(each[0].session.encoding, tuple(each), tuple([viewer.session for viewer in each]))
+            for each in members.values()
+        ]
+        if isinstance(viewers, tuple):  # which does not change
+            self._groups = viewers, groups
+        return groups
+
+    def _send_to_group(self, publication: Publication, group: Group, now: float) -> list[Viewer]:
+        """Send a publication to viewers with one encoding; return those that have another one now."""
+        encoding = group.encoding
+        waits = self._parked or publication.is_large
+        if waits and publication.takes_long(encoding):
+            if encoding not in self._parked:
+                self._parked[encoding] = deque()
+                self._encode_next(encoding, publication)
+            return self._park(publication, group)
+        outgoing = self._frame(publication, encoding)
+        if outgoing is None:
+            return group.renegotiated()
+        if waits and (parked := self._parked.get(encoding)) is not None and not _overtakes(outgoing, parked):
+            return self._park(publication, group)
+        if outgoing.queued or outgoing.nbytes > LARGE:
+            others = group.renegotiated()
+            self.write(outgoing, [viewer for viewer in group.viewers if viewer not in others], now)
+            return others
+        return self._write_past_links(outgoing, group, now)
+
+    def _park(self, publication: Publication, group: Group) -> list[Viewer]:
+        """Let a publication wait for the one that is being encoded. Returns the viewers with another encoding."""
+        others = group.renegotiated()
+        viewers = [viewer for viewer in group.viewers if viewer not in others]
+        self._parked[group.encoding].append((publication, dict.fromkeys(viewers)))
+        return others
+
+    def _write_past_links(self, outgoing: Outgoing, group: Group, now: float) -> list[Viewer]:
+        """Send a small frame to the sockets that can take it, and all else by the viewers' writers.
+
+        Returns:
+            Those that have another encoding now, and were sent nothing.
+        """
+        viewers = group.viewers
+        message = binary_frame(outgoing.frame)
+        rest = send_to_all(group.sessions, group.encoding, message, outgoing.nbytes, now)
+        passed = len(viewers) - len(rest)
+        others: list[Viewer] = []
+        # What a socket has begun with goes first, before anything else can be written.
+        for index, taken in rest:
+            if taken >= 0:
+                viewers[index].finish(message[taken:])
+                passed += 1
+        for index, taken in rest:
+            if taken == QUEUE:
+                passed += viewers[index].take(outgoing, now)
+            elif taken == OTHER_ENCODING:
+                others.append(viewers[index])
+        if len(others) < len(viewers):
+            self._note_sent(outgoing, len(viewers) - len(others), passed)
+        return others
 
     def _send_lingering(self, publication: Publication, viewers: Sequence[Viewer], now: float, linger: Linger) -> None:
         """Let a publication wait for others where it may: that costs once for all viewers of an encoding."""
@@ -126,9 +219,9 @@ class FanOut:
                 passed = sum([viewer.take(outgoing, now) for viewer in at_once])
                 self._note_sent(outgoing, len(at_once), passed)
 
-    def _grouped(self, viewers: Sequence[Viewer], linger: Linger) -> list[Group]:
+    def _grouped(self, viewers: Sequence[Viewer], linger: Linger) -> list[LingeringGroup]:
         """The viewers by encoding, and whether they join frames. Most messages have those of the one before."""
-        known, generation, groups = self._groups
+        known, generation, groups = self._lingering_groups
         if generation == linger.generation and known == viewers:
             return groups
         groups = []
@@ -137,12 +230,13 @@ class FanOut:
             joining = in_order([each for each in members if isinstance(each, LingeringWriter) and each.joins])
             joined = frozenset(joining)
             groups.append((encoding, joining, [each for each in members if each not in joined]))
-        self._groups = viewers, linger.generation, groups
+        self._lingering_groups = viewers, linger.generation, groups
         return groups
 
     def forget(self, viewer: Viewer) -> None:
         """Do not send a viewer the publications that wait to be encoded."""
-        self._groups = ((), -1, [])
+        self._groups = _NO_GROUPS
+        self._lingering_groups = ((), -1, [])
         for parked in self._parked.values():
             for _, viewers in parked:
                 viewers.pop(viewer, None)
@@ -161,22 +255,6 @@ class FanOut:
             if publication.position is not None and publication.position.id == id and viewer in viewers
         )
         return min(waiting, default=None)
-
-    def _send_large(self, publication: Publication, encoding: Encoding, viewers: list[Viewer], now: float) -> None:
-        parked = self._parked.get(encoding)
-        if publication.takes_long(encoding):
-            if parked is None:
-                parked = self._parked[encoding] = deque()
-                self._encode_next(encoding, publication)
-            parked.append((publication, dict.fromkeys(viewers)))
-            return
-        outgoing = self._frame(publication, encoding)
-        if outgoing is None:
-            return
-        if parked is not None and not _overtakes(outgoing, parked):
-            parked.append((publication, dict.fromkeys(viewers)))
-        else:
-            self.write(outgoing, viewers, now)
 
     def write(self, outgoing: Outgoing, viewers: Sequence[Viewer], now: float) -> None:
         """Send a frame to viewers that all have its encoding."""

@@ -247,6 +247,8 @@ class LingeringWriter(ConnectionWriter):
         self.linger = linger
         self.ordinal = next(_ordinals)
 
+    _sends_past_link = False  # frames that wait go first
+
     @property
     def joins(self) -> bool:
         """True if its LIVE frames may wait for others. See ``Linger.generation``."""
@@ -286,7 +288,7 @@ class LingeringWriter(ConnectionWriter):
         for index, (message, frames) in enumerate(parts):
             # The usual case first, in this function: it runs for each viewer, and is what lingering costs.
             count = len(frames)
-            may_write = not self._is_writing and link.can_write
+            may_write = not self.session.is_held and link.can_write
             if may_write and not session.record_direct_sends(len(message), count, now):
                 may_write = self._may_write_after_asking(len(message), count, now)
             if may_write:
@@ -311,7 +313,7 @@ class LingeringWriter(ConnectionWriter):
         if session.has_waiting or session.closing or not session.is_to_ask:
             return False
         super().pump(now)
-        return not self._is_writing and self._link.can_write and session.record_direct_sends(nbytes, frames, now)
+        return not self.session.is_held and self._link.can_write and session.record_direct_sends(nbytes, frames, now)
 
 
 class QueueingWriter(ConnectionWriter):
@@ -341,7 +343,7 @@ class QueueingWriter(ConnectionWriter):
             outgoing.tier is not Tier.LIVE
             or outgoing.deflated
             or outgoing.queued
-            or self._is_writing
+            or self.session.is_held
             or session.queued_bytes + outgoing.nbytes > LARGEST
             or session.queued_frames >= MAX_BATCH_FRAMES
             or Capability.BATCH not in session.capabilities

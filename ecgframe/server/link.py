@@ -17,14 +17,21 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from .subprotocols import HEADER, bearer_token, offered
+
+if TYPE_CHECKING:
+    from .._core import Recipient
 
 WRITE_LIMIT: Final = 1
 """Bytes in the transport's buffer at which a link takes no more, unless the server is configured otherwise. Messages
 that the kernel does not take at once wait in the handler's queue, where alerts overtake them. Not 0: asyncio's TLS
 transport pauses its writer at this many bytes, and 0 would pause it forever."""
+
+PLAIN_WRITE_LIMIT: Final = 0
+"""The same for a transport without TLS whose socket is shared (``Link.share_descriptor``): the link takes no more while
+the transport holds a single byte back."""
 
 UNSENT_LIMIT: Final = 16 * 1024
 """Unsent bytes that the kernel buffers for a connection."""
@@ -97,6 +104,25 @@ class Link(ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} can only be awaited")
 
+    def share_descriptor(self, recipient: Recipient) -> None:  # noqa: B027 - most links have no socket of their own
+        """Set ``recipient.descriptor`` to the socket's while WebSocket frames may be sent past the transport, else -1.
+
+        They may while ``can_write`` is True, the transport holds no bytes back, and neither TLS nor an extension
+        changes what is sent. It has to be -1 before the socket is closed. Does nothing for a link without such a
+        socket.
+
+        Args:
+            recipient: of the connection.
+        """
+
+    def write_rest(self, rest: bytes) -> None:
+        """Write the rest of a WebSocket frame to the transport, after ``share_descriptor``.
+
+        Args:
+            rest: what the socket has not taken of it.
+        """
+        raise NotImplementedError(f"{type(self).__name__} shares no descriptor")
+
     async def writable(self) -> None:  # noqa: B027 - a link that can only be awaited has nothing to do here
         """Wait until the transport has room, or the connection is closed.
 
@@ -168,8 +194,13 @@ def read_little(transport: object) -> None:
     Args:
         transport: transport of the connection.
     """
-    if isinstance(getattr(transport, "max_size", None), int):
+    if is_of_asyncio(transport):
         transport.max_size = READ_SIZE  # type: ignore[attr-defined]
+
+
+def is_of_asyncio(transport: object) -> bool:
+    """Return whether a transport is one of asyncio's own loops, not of uvloop, for example."""
+    return isinstance(getattr(transport, "max_size", None), int)
 
 
 def keep_unsent_low(sock: socket.socket | None) -> None:

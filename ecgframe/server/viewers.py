@@ -36,6 +36,38 @@ class Viewer(UpToDateViewer, Protocol):
         """Call the stream's ``catch_up`` whenever nothing is queued, until it returns False."""
 
 
+class _UpToDate:
+    """The viewers that are up to date.
+
+    They are asked for as a tuple, the same until one is added or removed, which is how ``FanOut`` knows them again.
+    """
+
+    __slots__ = ("_all", "_viewers")
+
+    def __init__(self) -> None:
+        self._viewers: dict[Viewer, None] = {}
+        self._all: tuple[Viewer, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self._viewers)
+
+    def all(self) -> tuple[Viewer, ...]:
+        """Return the viewers, in the order in which they were added."""
+        if self._all is None:
+            self._all = tuple(self._viewers)
+        return self._all
+
+    def add(self, viewer: Viewer) -> None:
+        self._viewers[viewer] = None
+        self._all = None
+
+    def discard(self, viewer: Viewer) -> None:
+        """Remove a viewer, if it is among them."""
+        if viewer in self._viewers:
+            del self._viewers[viewer]
+            self._all = None
+
+
 class Viewers:
     """The viewers of one stream.
 
@@ -91,7 +123,7 @@ class Viewers:
         self._encodings = encodings
         self._fan_out = FanOut(encodings, portions, ring.frame, ring.keep, note_sent, linger)
         self._note_sent = note_sent
-        self._live: dict[Viewer, None] = {}
+        self._live = _UpToDate()
         self._backlogs: dict[Viewer, Backlog] = {}
         self._waiting: dict[Viewer, tuple[int, int]] = {}  # timestamp, and id of the epoch announced to the viewer
         self._waiting_by_number: dict[Viewer, StreamPosition] = {}
@@ -104,7 +136,7 @@ class Viewers:
     def add(self, viewer: Viewer) -> None:
         """Add a viewer that gets messages from now on."""
         self.remove(viewer)
-        self._live[viewer] = None
+        self._live.add(viewer)
 
     def add_at(self, viewer: Viewer, number: int, last: int) -> None:
         """Add a viewer that gets what is in the ring from a publication on.
@@ -118,7 +150,7 @@ class Viewers:
         if number < self._ring.end:
             self._backlogs[viewer] = Backlog(number, last)
         else:
-            self._live[viewer] = None
+            self._live.add(viewer)
 
     def add_waiting(self, viewer: Viewer, since: int) -> None:
         """Add a viewer that gets messages from the first one on that is later than ``since``, which is to arrive here.
@@ -164,12 +196,12 @@ class Viewers:
         backlog.next, backlog.last = skipped.number + 1, skipped.timestamp
         if backlog.next == self._ring.end:
             del self._backlogs[viewer]
-            self._live[viewer] = None
+            self._live.add(viewer)
         return skipped.timestamp
 
     def remove(self, viewer: Viewer) -> None:
         """Remove a viewer; does nothing if it does not watch the stream."""
-        self._live.pop(viewer, None)
+        self._live.discard(viewer)
         self._backlogs.pop(viewer, None)
         self._waiting.pop(viewer, None)
         self._waiting_by_number.pop(viewer, None)
@@ -187,13 +219,13 @@ class Viewers:
         kept = (each.position.id for each in self._ring.start_from(self._ring.first) if each.position is not None)
         numbering.forget_before(next(kept, numbering.id))
         binding = numbering.present.binding(numbering.next, tells_end=True)
-        for viewer in (*self._live, *self._waiting_by_number):
+        for viewer in (*self._live.all(), *self._waiting_by_number):
             if viewer.session.version >= 4:
                 self._announcer.announce(viewer, binding)
 
     def pump(self, now: float) -> None:
         """Send what is queued for the viewers that are up to date, as far as their links take it now."""
-        for viewer in list(self._live):
+        for viewer in self._live.all():
             viewer.pump(now)
 
     def binding(self, viewer: Viewer, epoch: int | None = None, after: int = 0) -> Binding | None:
@@ -252,7 +284,7 @@ class Viewers:
             self._await_no_longer(publication)
         if publication.is_bulk:
             self._hold_bulk_back(publication, last)
-        viewers = list(self._live)
+        viewers = self._live.all()
         if publication.missing:
             for viewer in viewers:
                 self._report_missing(publication, viewer, last)
@@ -269,12 +301,12 @@ class Viewers:
         for viewer, (since, announced) in list(self._waiting.items()):
             if since < publication.timestamp:
                 del self._waiting[viewer]
-                self._live[viewer] = None
+                self._live.add(viewer)
                 self._announce_after_waiting(viewer, position, announced)
         for viewer, last in list(self._waiting_by_number.items()):
             if position is None or position.id != last.id or position.number > last.number:
                 del self._waiting_by_number[viewer]
-                self._live[viewer] = None
+                self._live.add(viewer)
 
     def _announce_after_waiting(self, viewer: Viewer, position: StreamPosition | None, announced: int) -> None:
         """Announce the epoch that began while a viewer waited, from the first message on that it gets."""
@@ -294,10 +326,10 @@ class Viewers:
         """
         position = publication.position
         assert position is not None, "BULK is of a stream"
-        for viewer in list(self._live):
+        for viewer in self._live.all():
             if not viewer.session.has_bulk or self._fan_out.first_waiting(viewer, position.id) is not None:
                 continue
-            del self._live[viewer]
+            self._live.discard(viewer)
             self._backlogs[viewer] = Backlog(publication.number, last, position.id)
             viewer.bring_up_to_date(self)
 
@@ -387,7 +419,7 @@ class Viewers:
                 break
         if backlog.next == self._ring.end:
             del self._backlogs[viewer]
-            self._live[viewer] = None
+            self._live.add(viewer)
             goes_on = False
             if self._numbering is not None and session.version >= 4 and self._numbering.id > backlog.announced > 0:
                 self._announcer.announce_until(self._numbering.id, viewer, backlog)

@@ -154,8 +154,16 @@ def within(encoding: Encoding, announced: int, own: int) -> Encoding:
         encoding: that of its version and its capabilities.
         announced: in bytes. It is rounded down to a power of two, so that peers do not make many encodings.
         own: the largest payload of this side; a peer that takes as much needs no encoding of its own.
+
+    Returns:
+        The same object for all peers that get the same bytes, as from ``encoding_for``.
     """
-    return encoding if announced >= own else encoding._replace(max_payload=1 << announced.bit_length() >> 1)
+    return encoding if announced >= own else _limited(encoding, 1 << announced.bit_length() >> 1)
+
+
+@lru_cache(maxsize=1024)
+def _limited(encoding: Encoding, max_payload: int) -> Encoding:
+    return encoding._replace(max_payload=max_payload)
 
 
 class Tier(IntEnum):

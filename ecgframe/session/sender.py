@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from .._core import Recipient
 from ..protocol import (
     HEADER_SIZES,
     LARGEST_LENGTH,
@@ -47,7 +48,7 @@ class Close(NamedTuple):
     reason: str
 
 
-class Sender:
+class Sender(Recipient):
     """The sending half of both kinds of session. ``Session`` documents the attributes."""
 
     # A server has thousands of sessions and touches each of them for each frame: slots need less memory than a dict.
@@ -61,18 +62,12 @@ class Sender:
         "_open_phase",
         "_queue",
         "_receives",
-        "_room",
         "_sends",
-        "_sent_at",
         "_unacknowledged",
         "_wall_clock_us",
         "_window",
         "capabilities",
-        "closing",
         "counters",
-        "encoding",
-        "has_waiting",
-        "passed",
         "phase",
         "settings",
         "version",
@@ -80,14 +75,13 @@ class Sender:
 
     version: int
     capabilities: frozenset[Capability]
+    closing: Close | None
     encoding: Encoding
 
     def __init__(self, settings: Settings, wall_clock_us: Callable[[], int]) -> None:
+        super().__init__()
         self.settings = settings
         self._enter(Phase.OPENING)
-        self.closing: Close | None = None
-        self.has_waiting = False
-        self.passed = 0
         self.counters = Counters()
         self._wall_clock_us = wall_clock_us
         self._queue = SendQueue(settings.queue_frames, settings.queue_bytes)
@@ -95,7 +89,6 @@ class Sender:
         self._window = SendWindow()
         self._room = self._window.first_room()
         self._max_payload_of_peer: int | None = None
-        self._sent_at = 0.0
         self._is_narrow = False
         self._speak(1, frozenset())
 
@@ -315,19 +308,7 @@ class Sender:
         fast path for streams with thousands of viewers: it touches no object but the session, as each other object
         would be a cache miss. The owner counts these frames by type and size, once for all viewers.
         """
-        if self.has_waiting or outgoing.queued or self.closing:
-            return False
-        if self._room < 0:
-            window = self._window
-            if window.is_full and now < window.full_until:
-                return False
-            self._room = window.look(self._room, now)
-            if window.is_full or window.is_to_ask or self._queue.frames:  # data that waited for an answer comes first
-                return False
-        self._room -= outgoing.nbytes
-        self._sent_at = now
-        self.passed += 1
-        return True
+        return not outgoing.queued and self.record_direct_sends(outgoing.nbytes, 1, now)
 
     def record_direct_sends(self, nbytes: int, frames: int, now: float) -> bool:
         """Note that the owner sends several frames now, in one message. See ``record_direct_send``.
@@ -346,11 +327,9 @@ class Sender:
             if window.is_full and now < window.full_until:
                 return False
             self._room = window.look(self._room, now)
-            if window.is_full or window.is_to_ask or self._queue.frames:
+            if window.is_full or window.is_to_ask or self._queue.frames:  # data that waited for an answer comes first
                 return False
-        self._room -= nbytes
-        self._sent_at = now
-        self.passed += frames
+        self.record_sent(nbytes, frames, now)
         return True
 
     def end(self, code: CloseCode = CloseCode.NORMAL, reason: str = "") -> None:

@@ -307,7 +307,7 @@ def test_a_read_takes_little_of_a_large_buffer():
         def get_buffer(self, sizehint):
             return memoryview(self.buffer)
 
-    assert len(_ReadingLittle(Protocol()).get_buffer(-1)) == READ_SIZE
+    assert len(_ReadingLittle(Protocol(), print).get_buffer(-1)) == READ_SIZE
 
 
 def test_a_large_message_that_is_handled_keeps_the_connection_from_being_read():
@@ -325,3 +325,37 @@ def test_a_large_message_that_is_handled_keeps_the_connection_from_being_read():
         assert await waiting == b"x"
 
     run(take())
+
+
+def test_a_transport_that_is_full_again_is_not_taken_for_a_closed_connection():
+    """The answer to a ping may fill it, before the task that waits for room goes on."""
+
+    class Handler:
+        max_message = 1 << 20
+        links = asyncio.Queue()
+
+        async def handle(self, link, connection_id):
+            await self.links.put(link)
+            while await link.receive() is not None:
+                pass
+
+    async def conversation():
+        async with on_picows(Handler()) as port, websockets.connect(port.url, compression=None) as peer:
+            link = await Handler.links.get()
+            link.pause_writing()
+            sending = asyncio.create_task(link.send(b"text"))
+            await asyncio.sleep(0)
+            link.resume_writing()
+            link.pause_writing()
+            await asyncio.wait([sending], timeout=0.05)
+            assert not sending.done()
+            link.resume_writing()
+            assert await peer.recv() == b"text"
+            link.pause_writing()
+            sending = asyncio.create_task(link.send(b"more"))
+            await asyncio.sleep(0)
+            link.abort()
+            with pytest.raises(ConnectionResetError):
+                await sending
+
+    run(conversation())

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ...libraries import library
 from ...protocol import CloseCode
-from ..link import READ_SIZE, WRITE_LIMIT, Link, Request, keep_unsent_low
+from ..link import PLAIN_WRITE_LIMIT, READ_SIZE, WRITE_LIMIT, Link, Request, keep_unsent_low
 from ..subprotocols import HEADER, SUBPROTOCOLS, choose, offered
 from . import listening
 from .address import address
@@ -24,6 +24,7 @@ from .arrivals import Arrivals
 if TYPE_CHECKING:
     import picows
 
+    from ..._core import Recipient
     from ..handler import WebSocketBinaryHandler
 else:
     picows = library("picows", extra="picows", purpose="serving with picows")
@@ -50,13 +51,19 @@ class PicowsLink(picows.WSListener, Link):
     Args:
         max_message: bytes of the largest message, all fragments together.
         opened: called once the connection is open.
+        sends_by_itself: whether picows sends frames that neither this link nor a received frame has caused.
     """
 
-    can_write = False  # set when the connection opens, and when the transport becomes full or has room
+    can_write = False  # set by ``_set_can_write``
 
-    def __init__(self, max_message: int, opened: Callable[[PicowsLink], object]) -> None:
+    def __init__(
+        self, max_message: int, opened: Callable[[PicowsLink], object], *, sends_by_itself: bool = False
+    ) -> None:
         self._max_message = max_message
         self._opened = opened
+        self._sends_by_itself = sends_by_itself
+        self._recipient: Recipient | None = None
+        self._descriptor = -1
         self._transport: picows.WSTransport
         self._arrivals: Arrivals
         self._writable = asyncio.Event()
@@ -85,6 +92,19 @@ class PicowsLink(picows.WSListener, Link):
         """Write a message to the transport."""
         self._transport.send(_BINARY, message)
 
+    def share_descriptor(self, recipient: Recipient) -> None:
+        """Keep the recipient's descriptor at that of the socket while it may be written to, unless it has TLS."""
+        below = self._transport.underlying_transport
+        if self._sends_by_itself or self._transport.is_secure or below.get_write_buffer_limits() != (0, 0):
+            return
+        self._recipient = recipient
+        self._descriptor = below.get_extra_info("socket").fileno()
+        self._set_can_write(self.can_write)
+
+    def write_rest(self, rest: bytes) -> None:
+        """Write the rest of a WebSocket frame to the transport."""
+        self._transport.underlying_transport.write(rest)
+
     async def writable(self) -> None:
         """Wait until the transport has room, or the connection is closed."""
         await self._writable.wait()
@@ -96,8 +116,10 @@ class PicowsLink(picows.WSListener, Link):
             ConnectionResetError: the connection is closed.
         """
         await self._writable.wait()
-        if not self.can_write:
-            raise ConnectionResetError("the connection is closed")
+        while not self.can_write:
+            if self._writable.is_set():
+                raise ConnectionResetError("the connection is closed")
+            await self._writable.wait()  # the answer to a ping has filled the transport again
         self._transport.send(_BINARY, message)
 
     async def receive(self) -> bytes | str | None:
@@ -127,11 +149,12 @@ class PicowsLink(picows.WSListener, Link):
         self._transport = transport
         below = transport.underlying_transport
         self.request = _request_of(transport.request, below.get_extra_info("peername"))
-        below.set_write_buffer_limits(high=WRITE_LIMIT)
         keep_unsent_low(below.get_extra_info("socket"))
-        below.set_protocol(_ReadingLittle(below.get_protocol()))
+        below.set_protocol(_ReadingLittle(below.get_protocol(), self._note_close))
         self._arrivals = Arrivals(below.pause_reading, below.resume_reading)
         self._let_write()
+        # Last, as this calls ``pause_writing`` if the transport holds bytes back.
+        below.set_write_buffer_limits(high=WRITE_LIMIT if transport.is_secure else PLAIN_WRITE_LIMIT)
         self._opened(self)
 
     def on_ws_frame(self, transport: picows.WSTransport, frame: picows.WSFrame) -> None:
@@ -153,7 +176,7 @@ class PicowsLink(picows.WSListener, Link):
 
     def pause_writing(self) -> None:
         """Stop writing: the transport is full."""
-        self.can_write = False
+        self._set_can_write(False)
         self._writable.clear()
 
     def resume_writing(self) -> None:
@@ -169,9 +192,19 @@ class PicowsLink(picows.WSListener, Link):
     def _is_over(self) -> bool:
         return self._transport.is_close_frame_sent or self._transport.is_disconnected
 
+    def _set_can_write(self, can_write: bool) -> None:
+        self.can_write = can_write
+        if self._recipient is not None:
+            self._recipient.descriptor = self._descriptor if can_write else -1
+
     def _let_write(self) -> None:
-        self.can_write = not self._is_over
+        self._set_can_write(not self._is_over)
         self._writable.set()
+
+    def _note_close(self) -> None:
+        """Write nothing after a close frame that picows itself has sent, after a frame that it does not accept."""
+        if self.can_write and self._transport.is_close_frame_sent:
+            self._set_can_write(False)
 
     def _answer_ping(self, payload: bytes) -> None:
         """Answer at once, or while the transport is full, only the latest PING later, so that memory is bounded."""
@@ -209,7 +242,7 @@ class PicowsLink(picows.WSListener, Link):
         self._stop()
 
     def _stop(self) -> None:
-        self.can_write = False
+        self._set_can_write(False)
         self._writable.set()
         self._arrivals.close()
 
@@ -222,12 +255,14 @@ class _ReadingLittle(asyncio.BufferedProtocol):
 
     Args:
         protocol: the protocol of picows.
+        taken: called after bytes were taken.
     """
 
-    __slots__ = ("_protocol",)
+    __slots__ = ("_protocol", "_taken")
 
-    def __init__(self, protocol: Any) -> None:
+    def __init__(self, protocol: Any, taken: Callable[[], object]) -> None:
         self._protocol = protocol
+        self._taken = taken
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Return where to read to."""
@@ -237,6 +272,7 @@ class _ReadingLittle(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """Take the bytes that were read."""
         self._protocol.buffer_updated(nbytes)
+        self._taken()
 
     def pause_writing(self) -> None:
         """Note that the transport is full."""
@@ -289,7 +325,7 @@ async def serve(
 
     def listener(request: picows.WSUpgradeRequest) -> PicowsLink | picows.WSUpgradeResponseWithListener:
         _accept_firefox(request)
-        link = PicowsLink(handler.max_message, opened)
+        link = PicowsLink(handler.max_message, opened, sends_by_itself=bool(options.get("enable_auto_ping")))
         names = offered(", ".join(request.headers.getall(HEADER, ())))
         if (chosen := choose(names, subprotocols)) is None:
             return link

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...libraries import library
-from ..link import WRITE_LIMIT, Link, Request, keep_unsent_low, read_little
+from ..link import PLAIN_WRITE_LIMIT, WRITE_LIMIT, Link, Request, is_of_asyncio, keep_unsent_low, read_little
 from ..subprotocols import SUBPROTOCOLS, choose
 from . import listening
 from .address import address
@@ -22,9 +22,12 @@ if TYPE_CHECKING:
     from websockets import Frame, Opcode
     from websockets.asyncio.server import Server, ServerConnection
 
+    from ..._core import Recipient
     from ..handler import WebSocketBinaryHandler
 else:
     websockets = library("websockets", extra="server", purpose="serving with websockets")
+
+    from websockets.asyncio.server import ServerConnection
 
     Frame, Opcode = websockets.Frame, websockets.Opcode
 
@@ -76,6 +79,7 @@ def serve(
 
     defaults = {
         "compression": None,
+        "create_connection": SharingConnection,
         "select_subprotocol": select,
         "max_size": handler.max_message,
         "max_queue": WAITING_MESSAGES,
@@ -115,6 +119,51 @@ async def accept(
         identity: who the peer is, if the application knows; None to ask ``authenticate``.
     """
     await handler.handle(WebsocketsLink(websocket), connection_id, identity=identity)
+
+
+class SharingConnection(ServerConnection):
+    """A connection of websockets whose socket may be written to past its transport, once ``share`` was called.
+
+    Whether it may now depends on the transport and on the phase of the protocol. Each of the methods below may change
+    that, and nothing else does: what websockets sends leaves by ``send_data``, close frames included.
+    """
+
+    _recipient: Recipient | None = None
+    _descriptor = -1
+
+    def share(self, recipient: Recipient, descriptor: int) -> None:
+        """Keep the recipient's descriptor at that of the socket while it may be written to, otherwise at -1."""
+        self._recipient = recipient
+        self._descriptor = descriptor
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._recipient is not None:
+            may_write = not self.paused and self.protocol.state is _OPEN
+            self._recipient.descriptor = self._descriptor if may_write else -1
+
+    def send_data(self) -> None:
+        """Send what the protocol has to send."""
+        try:
+            super().send_data()
+        finally:
+            self._tell()
+
+    def pause_writing(self) -> None:
+        """Note that the transport is full."""
+        super().pause_writing()
+        self._tell()
+
+    def resume_writing(self) -> None:
+        """Note that the transport has room again."""
+        super().resume_writing()
+        self._tell()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Note that the connection is gone; its socket is closed after this."""
+        self._descriptor = -1
+        self._tell()
+        super().connection_lost(exc)
 
 
 class WebsocketsLink(Link):
@@ -160,6 +209,26 @@ class WebsocketsLink(Link):
         else:
             self._protocol.send_binary(message)
             self._websocket.send_data()
+
+    def share_descriptor(self, recipient: Recipient) -> None:
+        """Keep the recipient's descriptor at that of the socket while it may be written to.
+
+        Only a connection of ``serve`` without TLS, extensions and a ``write_limit`` of its own, on a loop of asyncio.
+        """
+        websocket, transport = self._websocket, self._transport
+        if (
+            isinstance(websocket, SharingConnection)
+            and self._is_plain
+            and not self.ended_tls
+            and is_of_asyncio(transport)
+            and transport.get_write_buffer_limits()[1] == WRITE_LIMIT
+        ):
+            websocket.share(recipient, transport.get_extra_info("socket").fileno())
+            transport.set_write_buffer_limits(high=PLAIN_WRITE_LIMIT)
+
+    def write_rest(self, rest: bytes) -> None:
+        """Write the rest of a WebSocket frame to the transport."""
+        self._write(rest)
 
     async def writable(self) -> None:
         """Wait until the transport has room, or the connection is closed."""
