@@ -11,7 +11,7 @@ const SOURCE = new URL("./", import.meta.url);
 const BUILT = new URL("../../ecgframe/server/monitor/", import.meta.url);
 /** Bytes of the files of each page, at most, as they are in every wheel. Histories took 6,000, marks and comparing
  * moments 18,500, other signals than ECG 11,500. The wall uses the icon of the monitor. */
-const MOST = { monitor: 372_000, wall: 300_000 };
+const MOST = { monitor: 374_000, wall: 300_000 };
 const NOTE = "Built from client/monitor by `npm run build:monitor`; not to be edited.";
 
 const bundled = await bundle({
