@@ -137,6 +137,7 @@ SERVER_MAY_IMPORT = CLIENT_MAY_IMPORT - {"client"} | {
     "features",
     "exact",
     "other_signals",
+    "plural",
 }
 
 BRIDGES_MAY_IMPORT = CLIENT_MAY_IMPORT | {"bridges", "frame_file", "recording", "samples", "signal_fields"}

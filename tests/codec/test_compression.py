@@ -2,6 +2,7 @@
 
 import random
 import zlib
+from importlib.util import find_spec
 
 import numpy as np
 import oracle
@@ -128,7 +129,7 @@ def test_compressible_parts_are_found_amid_incompressible_ones(ahead):
     data = {"before": noise(ahead), "signal": samples, "behind": noise(150_000 - ahead)}
     frame = encode(MessageType.ECG_DATA, data)
     assert frame[2] & COMPRESSED
-    assert len(frame) < 155_000
+    assert len(frame) < (155_000 if find_spec("deflate") else 155_200)  # zlib-ng: 155,087 to 155,093 bytes
 
 
 @pytest.mark.parametrize("level", range(1, 10))

@@ -165,7 +165,7 @@ export class Controls {
         does: "keep what is in view as reference beside it; again: compare no more",
         run: () => this.comparison.toggle(),
       },
-      { keys: ["b", "B"], shown: "B", does: "hide or show bed and patient", run: () => this.labels.toggle() },
+      { keys: ["b", "B"], shown: "B", does: "hide or show bed, patient and user", run: () => this.labels.toggle() },
       { keys: ["e", "E"], shown: "E", does: "print or save the strip", run: () => this.paper.toggle() },
       { keys: ["t", "T"], shown: "T", does: "dark or light", run: () => this.#next("theme", THEMES) },
       { keys: ["Escape"], shown: "Esc", does: "close calipers, continue live, close panels", run: () => this.#leave() },
