@@ -86,7 +86,7 @@ class ConnectionWriter:
             link.share_descriptor(session)
 
     _sends_past_link = True
-    """Whether frames may be sent past the link and this writer, when both are free. See ``FanOut``."""
+    """True if frames may be sent past the link and this writer, when both are free. See ``FanOut``."""
 
     def take(self, outgoing: Outgoing, now: float) -> bool:
         """Send a frame that is encoded for this session, or queue it.
