@@ -83,7 +83,7 @@ def _build(python: Path, archive: Path, folder: Path, epoch: str, kind: str) -> 
 def _compiled_modules(package: Path) -> set[str]:
     """Names of the modules whose sources are Cython, or Python with a face in C."""
     in_cython = {source.stem for source in package.rglob("*.pyx")}
-    return in_cython | {face.stem for face in package.glob("*.pxd") if face.with_suffix(".py").is_file()}
+    return in_cython | {face.stem for face in package.rglob("*.pxd") if face.with_suffix(".py").is_file()}
 
 
 def _check_instructions(cores: list[Path], sources: Path) -> list[str]:
