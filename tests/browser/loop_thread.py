@@ -22,7 +22,12 @@ class LoopThread(ABC):
         self._ready = threading.Event()
         self._loop = asyncio.new_event_loop()
         self._ending = asyncio.Event()
-        self._thread = threading.Thread(target=self._loop.run_until_complete, args=[self._run()])
+        self._thread = threading.Thread(target=self._loop.run_until_complete, args=[self._run_to_end()])
+
+    async def _run_to_end(self) -> None:
+        await self._run()
+        for _ in range(20):  # what was accepted while the server closed, and what it has dropped, is closed in these
+            await asyncio.sleep(0)
 
     @abstractmethod
     async def _run(self) -> None:

@@ -69,9 +69,12 @@ def test_nothing_covers_a_trace(open_wall, tmp_path, beds, size):
         wall.page.wait_for_timeout(1000)
         ward.losing.clear()
         wall.wait("s.beds[3].gap !== ''")
-        wall.page.wait_for_timeout(1000)
+        behind = {"": 1}
+        give_up = time.monotonic() + 30
+        while any(behind.values()) and time.monotonic() < give_up:  # until the traces are drawn in their new room
+            wall.page.wait_for_timeout(500)
+            behind, _ = ink(wall)
         wall.shot(f"wall-room-{beds}-{size[0]}")
-        behind, _ = ink(wall)
         assert {text.split()[0] for text in behind if "alarm" in text} == set(ward.names[:3])
         assert {text: seen for text, seen in behind.items() if seen} == {}
         check_accessible(with_axe(wall.page))
