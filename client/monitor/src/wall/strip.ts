@@ -32,6 +32,8 @@ const ROOM = 2.4;
 const BAR = 10;
 /** CSS pixels of a line on the left of its first sample. */
 const OVERHANG = 2;
+/** CSS pixels that are left for a line on the right of its last sample, so that it stays within the box. */
+const LINE_END = 1;
 /** Place of 0 mV in a row, from its top. */
 const ZERO = 0.6;
 
@@ -52,6 +54,8 @@ export class Strip {
   #erased = 0;
   #from = 0;
   #to = 0;
+  /** Width of the traces: their lines end a little behind it, within the box. */
+  #width = 0;
   #buffer: TraceBuffer | null = null;
   /** The scales of the signals that are no ECG. */
   #ranges = new OwnRanges([]);
@@ -60,7 +64,8 @@ export class Strip {
   place(box: Box, leads: readonly number[]): void {
     this.#box = box;
     const height = box.height / Math.max(1, leads.length);
-    this.#pixelsPerSecond = Math.max(SECOND.least, Math.min(SECOND.most, box.width / SECOND.shown));
+    this.#width = Math.max(0, box.width - LINE_END);
+    this.#pixelsPerSecond = Math.max(SECOND.least, Math.min(SECOND.most, this.#width / SECOND.shown));
     const millimetre = this.#pixelsPerSecond / SPEED;
     const gain = GAINS.find((one) => height >= ROOM * one * millimetre) ?? GAINS[GAINS.length - 1];
     this.#millivolt = gain * millimetre;
@@ -157,9 +162,9 @@ export class Strip {
     return { baseline: own.zero, millivolt: own.perUnit };
   }
 
-  /** Samples of a page, which fills the width. */
+  /** Samples of a page, which fills the width of the traces. */
   #page(buffer: TraceBuffer): number {
-    return Math.max(1, (this.#box.width / this.#pixelsPerSecond) * buffer.samplingRate);
+    return Math.max(1, (this.#width / this.#pixelsPerSecond) * buffer.samplingRate);
   }
 
   /** Fill the place of the samples `[from, to)`. */
@@ -170,7 +175,7 @@ export class Strip {
       const turn = Math.floor(begin / page) * page;
       const end = Math.min(to, turn + page > begin ? turn + page : begin + page);
       const left = Math.floor(x + (begin - turn) * step);
-      const right = Math.min(x + width, Math.ceil(x + (end - turn) * step));
+      const right = end >= turn + page ? x + width : Math.min(x + width, Math.ceil(x + (end - turn) * step));
       if (right > left) canvas.fillRect(left, y, right - left, height);
       begin = end;
     }
