@@ -397,13 +397,13 @@ class Viewers:
             if queued and publication.position is not None and publication.position.id > backlog.announced > 0:
                 break  # an answer overtakes what waits
             self._announcer.announce_epoch_of(publication, viewer, backlog)
-            self._report_missing(publication, viewer, backlog.last)
             is_overtaken = publication.number in backlog.overtaken
             encoded = backlog.encoded.pop(publication.number, None)
             if not is_overtaken and encoded is None and publication.takes_long(session.encoding):
                 self._have_encoded(publication, viewer, backlog)
                 goes_on = False
                 break
+            self._report_missing(publication, viewer, backlog.last)
             backlog.next = publication.number + 1
             backlog.last = publication.timestamp
             if is_overtaken:
@@ -434,6 +434,7 @@ class Viewers:
             if self._backlogs.get(viewer) is not backlog:
                 return  # the viewer has left the stream, or subscribed again
             if outgoing is None:  # encoding failed, and has been logged
+                self._report_missing(publication, viewer, backlog.last)
                 backlog.next = publication.number + 1
             elif viewer.session.encoding is encoding:
                 self._ring.keep(publication, encoding, outgoing)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
 
+import numpy as np
 import pytest
 from recordings import optional
 from running import run
@@ -97,6 +98,28 @@ def test_a_viewer_that_was_away_is_told_what_a_publisher_has_lost_meanwhile():
                 await peer.codes()
                 await other.settle()
                 assert not other.errors, "it did not watch before"
+
+    run(scenario())
+
+
+def test_what_is_missing_before_a_message_that_takes_long_to_encode_is_reported_once():
+    large = {"signal": np.arange(600_000, dtype="int16").reshape(2, -1), "sampling_rate": 500, "n": 5}
+
+    async def scenario():
+        async with server() as handler, publishing(handler) as peer:
+            await peer.open()
+            async with numbered_viewer(handler, versions=(1,)) as before:
+                await before.subscribe(STREAM)
+                peer.features(1)
+                await peer.codes()
+                await before.settle()
+                [known] = before.received
+            peer.say(MessageType.ECG_DATA, large, 5)
+            await peer.codes()
+            async with numbered_viewer(handler, versions=(1,)) as after:
+                await after.subscribe(STREAM, known.timestamp or 1)
+                await after.until(lambda: any(message.data.get("n") == 5 for message in after.received))
+                assert losses(after) == [(3, True)]
 
     run(scenario())
 
