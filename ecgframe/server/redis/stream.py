@@ -231,6 +231,7 @@ class FollowedStream:
         opening: of the publisher whose messages are delivered; None if servers number them.
         own_lost: by the number of a message of this server, the messages of this server before it that were never
             written. They have numbers, and were delivered here.
+        own_read: number of the latest message of this server that was read from Redis.
         is_bulk: the class of the present epoch, as Redis has said; None if it is not decided.
     """
 
@@ -266,6 +267,7 @@ class FollowedStream:
         self.continuity = Continuity()
         self.opening: Opening | None = None
         self.own_lost: dict[int, int] = {}
+        self.own_read = 0
         self.is_bulk: bool | None = None
         self._note_missing = note_missing
         self._missing = 0  # reported with the next message
@@ -414,7 +416,10 @@ class FollowedStream:
         is_own = entry.origin == self._origin
         if is_own and self.epochs is not None:
             self.epochs.own_was_read(entry.number)
-        own_lost = self.own_lost.pop(entry.number, 0) if is_own else 0
+        own_lost = 0
+        if is_own:
+            self.own_read = max(self.own_read, entry.number)
+            own_lost = self.own_lost.pop(entry.number, 0)
         if self.epochs is None:
             self._count_missing(entry, own_lost)
         was_delivered = entry.number <= self._numbers.get(entry.origin, 0)

@@ -100,16 +100,23 @@ class Writer:
         self._losing = bool(dropped) or (self._losing and self._outbox.waiting > 0)
 
     def give_up(self) -> int:
-        """Drop the messages that wait, and count them as lost.
+        """Drop the messages that wait, and count those as lost that were not read from Redis either.
 
         Returns:
             How many other servers will not get.
         """
-        lost = sum(message.is_counted for message in self._outbox.drop_waiting())
-        lost += sum(len(doubtful) for doubtful in self._doubtful.values())
-        self._doubtful.clear()
-        self.lost += lost
-        return lost
+        before = self.lost
+        self._settle(self._was_read)
+        self.lost += sum(
+            message.is_counted and not self._was_read(message.stream, message.number)
+            for message in self._outbox.drop_waiting()
+        )
+        return self.lost - before
+
+    def _was_read(self, stream: str, number: int) -> bool:
+        """Return whether a message of this server was read from Redis: the reader may be ahead of the answer."""
+        followed = self._streams.get(stream)
+        return followed is not None and number <= followed.own_read
 
     @property
     def doubtful(self) -> Iterable[str]:
