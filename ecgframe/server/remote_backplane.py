@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ..plural import counted
 from .logs import log_failure, logger
 
 if TYPE_CHECKING:
@@ -117,10 +118,8 @@ class RemoteBackplane(ABC):
     def _note_left_behind(self, lost: int) -> None:
         """Log how many messages the engine has not taken before the backplane was closed."""
         if lost:
-            messages = "1 message" if lost == 1 else f"{lost} messages"
-            logger.warning(
-                "closed with %s that other servers will not get: %s did not take them", messages, self.engine
-            )
+            text = "closed with %s that other servers will not get: %s did not take them"
+            logger.warning(text, counted(lost, "message"), self.engine)
 
     async def _finish(self, waiting: Callable[[], int], tasks: Callable[[], Iterable[asyncio.Future[Any]]]) -> None:
         """Wait until all messages are written, as long as the engine takes some of them within ``patience``.

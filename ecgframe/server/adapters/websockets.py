@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 from ...libraries import library
 from ..link import PLAIN_WRITE_LIMIT, WRITE_LIMIT, Link, Request, is_of_asyncio, keep_unsent_low, read_little
 from ..subprotocols import SUBPROTOCOLS, choose
+from ..websocket_frame import binary_frame
 from . import listening
 from .address import address
 
 if TYPE_CHECKING:
     import websockets
-    from websockets import Frame, Opcode
     from websockets.asyncio.server import Server, ServerConnection
 
     from ..._core import Recipient
@@ -29,7 +29,6 @@ else:
 
     from websockets.asyncio.server import ServerConnection
 
-    Frame, Opcode = websockets.Frame, websockets.Opcode
 
 WAITING_MESSAGES = 1
 """Received messages that wait for the handler; above this number the connection is not read."""
@@ -275,7 +274,7 @@ class _Framed:
 
     def make(self, message: bytes) -> None:
         """Build the frame of another message."""
-        self.frame = Frame(Opcode.BINARY, message).serialize(mask=False)
+        self.frame = binary_frame(message)
         self.message = message
 
 
